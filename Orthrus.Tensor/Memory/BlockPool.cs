@@ -1,0 +1,102 @@
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace Orthrus.Tensor;
+
+/// <summary>
+/// Caches freed blocks by size class: steps of 512 bytes up to 1 MiB, steps of 2 MiB above. Thread-safe. When the device is out of memory
+/// all free blocks are released and the request is tried once more.
+/// </summary>
+internal sealed class BlockPool(Device device)
+{
+    private const long SmallStep = 512, SmallLimit = 1 << 20, LargeStep = 2 << 20;
+    private readonly Dictionary<long, Stack<Storage>> _free = [];
+    private readonly Dictionary<long, int> _counts = [];
+    private readonly Lock _lock = new();
+
+    internal long LiveBytes { get; private set; }
+    internal int LiveBlocks { get; private set; }
+    internal long FreeBytes { get; private set; }
+    internal long PeakBytes { get; private set; }
+
+    internal static long SizeClass(long bytes)
+    {
+        long step = bytes <= SmallLimit ? SmallStep : LargeStep;
+        return Math.Max(step, (bytes + step - 1) / step * step);
+    }
+
+    internal Storage Rent(long bytes)
+    {
+        long capacity = SizeClass(bytes);
+        lock (_lock)
+        {
+            if (_free.TryGetValue(capacity, out var stack) && stack.TryPop(out var block))
+                FreeBytes -= capacity;
+            else
+                block = new Storage { Device = device, Capacity = capacity, Pointer = Allocate(capacity) };
+            LiveBytes += capacity;
+            LiveBlocks++;
+            PeakBytes = Math.Max(PeakBytes, LiveBytes);
+            CollectionsMarshal.GetValueRefOrAddDefault(_counts, capacity, out _)++;
+            return block;
+        }
+    }
+
+    internal void Return(Storage block)
+    {
+        lock (_lock)
+        {
+            block.Generation++;
+            block.Owner = null;
+            if (!_free.TryGetValue(block.Capacity, out var stack)) _free[block.Capacity] = stack = new Stack<Storage>();
+            stack.Push(block);
+            LiveBytes -= block.Capacity;
+            FreeBytes += block.Capacity;
+            LiveBlocks--;
+            CollectionsMarshal.GetValueRefOrAddDefault(_counts, block.Capacity, out _)--;
+        }
+    }
+
+    /// <summary>Gives every free block back to the device.</summary>
+    internal void Trim()
+    {
+        lock (_lock)
+        {
+            foreach (var stack in _free.Values)
+                while (stack.TryPop(out var block)) device.Free(block.Pointer, block.Capacity);
+            FreeBytes = 0;
+        }
+    }
+
+    private nint Allocate(long capacity)
+    {
+        try
+        {
+            return device.Allocate(capacity);
+        }
+        catch (OutOfMemoryException)
+        {
+            Trim();
+            try
+            {
+                return device.Allocate(capacity);
+            }
+            catch (OutOfMemoryException e)
+            {
+                throw new DeviceOutOfMemoryException($"{device.Name}: {capacity:N0} bytes more are not to be had; in use: {Table()}", e);
+            }
+        }
+    }
+
+    /// <summary>Live blocks by size, largest first, for messages.</summary>
+    internal string Table()
+    {
+        lock (_lock)
+        {
+            var text = new StringBuilder($"{LiveBytes:N0} bytes in {LiveBlocks} blocks");
+            foreach (var (size, count) in _counts.Where(p => p.Value > 0).OrderByDescending(p => p.Key * p.Value).Take(6))
+                text.Append($", {count} x {size:N0}");
+            return text.ToString();
+        }
+    }
+}

@@ -1,0 +1,17 @@
+namespace Orthrus.Tensor;
+
+/// <summary>
+/// One block of device memory. Objects are recycled with their blocks: <see cref="Generation"/> grows when the block goes back to the pool, so
+/// that a tensor which outlived its scope is recognised instead of reading somebody else's numbers.
+/// </summary>
+internal sealed class Storage
+{
+    internal required Device Device;
+    internal nint Pointer;
+    /// <summary>Size of the block, a size class of the pool.</summary>
+    internal long Capacity;
+    internal int Generation;
+    /// <summary>Scope that frees the block, and its place in that scope's list.</summary>
+    internal Scope? Owner;
+    internal int OwnerIndex;
+}

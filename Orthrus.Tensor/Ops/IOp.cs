@@ -1,0 +1,85 @@
+using System.Numerics;
+
+namespace Orthrus.Tensor;
+
+/// <summary>
+/// A differentiable operator. One file holds everything: signature, shape rule, specification, kernels, facts, samples. Nothing is optional: an
+/// operator without a backward does not compile.
+/// </summary>
+/// <typeparam name="TAttr">Options of the operator: an unmanaged value.</typeparam>
+public interface IOp<TAttr> where TAttr : unmanaged
+{
+    /// <summary>Name in tables and messages, snake_case.</summary>
+    static abstract string Name { get; }
+
+    /// <summary>Operands and results, in order.</summary>
+    static abstract OpSignature Signature { get; }
+
+    /// <summary>
+    /// Shape and dtype rule: checks inputs (dtype equality of the floating inputs is checked before) and sets outputs.
+    /// </summary>
+    /// <exception cref="ShapeException">The operands do not fit; the message names operand, shape found and shape wanted.</exception>
+    static abstract void Infer(ref ShapeRule rule, in TAttr attr);
+
+    /// <summary>The specification: a plain loop over an abstract real number. It is documentation and oracle; it is never fast.</summary>
+    static abstract void Reference<R>(in RefArgs<R> args, in TAttr attr) where R : struct, IReal<R>;
+
+    /// <summary>CPU kernel. Outputs arrive with undefined contents and are overwritten completely. T is float or double.</summary>
+    static abstract void ForwardCpu<T>(in OpArgs args, in TAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>;
+
+    /// <summary>
+    /// CPU kernel of the vector-Jacobian product. Overwrites <see cref="GradArgs.InputGrads"/>; those that are none are not wanted; output
+    /// gradients that are none are zero. T is float or double.
+    /// </summary>
+    static abstract void BackwardCpu<T>(in GradArgs args, in TAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>;
+
+    /// <summary>What backward needs kept from the forward pass.</summary>
+    static abstract Saves Saves { get; }
+
+    /// <summary>Work of one call, for benchmarks and rooflines.</summary>
+    static abstract OpCost Cost(in ShapeRule rule, in TAttr attr);
+
+    /// <summary>Rows that tests, gradient checks and benchmarks share. At least one has every optional operand, one has none.</summary>
+    static abstract IEnumerable<Sample<TAttr>> Samples();
+}
+
+/// <summary>What a backward kernel reads besides output gradients.</summary>
+[Flags]
+public enum Saves : byte
+{
+    /// <summary>Nothing.</summary>
+    None = 0,
+    /// <summary>The inputs.</summary>
+    Inputs = 1,
+    /// <summary>The outputs.</summary>
+    Outputs = 2,
+}
+
+/// <summary>Work of one call.</summary>
+/// <param name="Flops">Floating-point operations of the forward kernel; a fused multiply-add counts two, exp and its like one.</param>
+/// <param name="Bytes">Least number of bytes that the forward kernel must move: every operand read or written once.</param>
+/// <param name="BackwardFlops">The same for backward.</param>
+/// <param name="BackwardBytes">The same for backward.</param>
+public readonly record struct OpCost(long Flops, long Bytes, long BackwardFlops, long BackwardBytes);
+
+/// <summary>One operand or result of an operator.</summary>
+/// <param name="Name">Its letter or word in the specification.</param>
+/// <param name="Kind">Real numbers with or without gradient, or integers.</param>
+/// <param name="Optional">May be absent.</param>
+public readonly record struct Operand(string Name, OperandKind Kind = OperandKind.Real, bool Optional = false);
+
+/// <summary>Kinds of operand.</summary>
+public enum OperandKind : byte
+{
+    /// <summary>Real numbers through which gradients flow.</summary>
+    Real,
+    /// <summary>Real numbers without gradient: weights of a loss, running statistics.</summary>
+    Constant,
+    /// <summary>Integers: track bytes, lengths, labels.</summary>
+    Integer,
+}
+
+/// <summary>Operands and results of an operator, in order.</summary>
+/// <param name="Inputs">Operands.</param>
+/// <param name="Outputs">Results.</param>
+public sealed record OpSignature(Operand[] Inputs, Operand[] Outputs);
