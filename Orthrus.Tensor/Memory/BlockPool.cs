@@ -10,6 +10,7 @@ namespace Orthrus.Tensor;
 internal sealed class BlockPool(Device device)
 {
     private const long SmallStep = 512, SmallLimit = 1 << 20, LargeStep = 2 << 20;
+    private const int GuardBytes = 256;
     private readonly Dictionary<long, Stack<Storage>> _free = [];
     private readonly Dictionary<long, int> _counts = [];
     private readonly Lock _lock = new();
@@ -19,6 +20,15 @@ internal sealed class BlockPool(Device device)
     internal long FreeBytes { get; private set; }
     internal long PeakBytes { get; private set; }
 
+    /// <summary>
+    /// For checks: blocks arrive filled with 0xFF (NaN, -1), so that contents which nobody wrote show up, and carry a zone behind their end
+    /// that is examined when they come back.
+    /// </summary>
+    internal bool Guard { get; set; }
+
+    /// <summary>Number of guarded blocks that came back with something written behind their end.</summary>
+    internal int Overruns { get; private set; }
+
     internal static long SizeClass(long bytes)
     {
         long step = bytes <= SmallLimit ? SmallStep : LargeStep;
@@ -27,7 +37,7 @@ internal sealed class BlockPool(Device device)
 
     internal Storage Rent(long bytes)
     {
-        long capacity = SizeClass(bytes);
+        long capacity = SizeClass(Guard ? bytes + GuardBytes : bytes);
         lock (_lock)
         {
             if (_free.TryGetValue(capacity, out var stack) && stack.TryPop(out var block))
@@ -38,6 +48,8 @@ internal sealed class BlockPool(Device device)
             LiveBlocks++;
             PeakBytes = Math.Max(PeakBytes, LiveBytes);
             CollectionsMarshal.GetValueRefOrAddDefault(_counts, capacity, out _)++;
+            block.Guarded = Guard ? bytes : -1;
+            if (Guard) device.Fill(block.Pointer, capacity, 0xFF);
             return block;
         }
     }
@@ -46,6 +58,7 @@ internal sealed class BlockPool(Device device)
     {
         lock (_lock)
         {
+            if (block.Guarded >= 0 && !GuardIntact(block)) Overruns++;
             block.Generation++;
             block.Owner = null;
             if (!_free.TryGetValue(block.Capacity, out var stack)) _free[block.Capacity] = stack = new Stack<Storage>();
@@ -66,6 +79,14 @@ internal sealed class BlockPool(Device device)
                 while (stack.TryPop(out var block)) device.Free(block.Pointer, block.Capacity);
             FreeBytes = 0;
         }
+    }
+
+    private bool GuardIntact(Storage block)
+    {
+        Span<byte> zone = stackalloc byte[GuardBytes];
+        device.Synchronize();
+        device.Download(zone, block.Pointer + (nint)block.Guarded);
+        return !zone.ContainsAnyExcept((byte)0xFF);
     }
 
     private nint Allocate(long capacity)

@@ -11,6 +11,8 @@ internal sealed class Storage
     /// <summary>Size of the block, a size class of the pool.</summary>
     internal long Capacity;
     internal int Generation;
+    /// <summary>Bytes asked for; the guard zone of a checked pool begins here. -1 without a guard.</summary>
+    internal long Guarded = -1;
     /// <summary>Scope that frees the block, and its place in that scope's list.</summary>
     internal Scope? Owner;
     internal int OwnerIndex;

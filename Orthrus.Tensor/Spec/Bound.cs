@@ -9,18 +9,19 @@ namespace Orthrus.Tensor;
 public readonly record struct Bound(double Value, double Error) : IReal<Bound>
 {
     /// <inheritdoc/>
-    public static Bound From(double value) => new(value, 0);
+    /// <remarks>A constant that float32 cannot hold is rounded by the kernel: one roundoff of its size.</remarks>
+    public static Bound From(double value) => new(value, (float)value == value || double.IsNaN(value) ? 0 : Math.Abs(value));
     /// <inheritdoc/>
     public static Bound operator +(Bound a, Bound b)
     {
         double v = a.Value + b.Value;
-        return new(v, a.Error + b.Error + Math.Abs(v));
+        return new(v, a.Error + b.Error + Largest(a.Value, b.Value, v));
     }
     /// <inheritdoc/>
     public static Bound operator -(Bound a, Bound b)
     {
         double v = a.Value - b.Value;
-        return new(v, a.Error + b.Error + Math.Abs(v));
+        return new(v, a.Error + b.Error + Largest(a.Value, b.Value, v));
     }
     /// <inheritdoc/>
     public static Bound operator -(Bound a) => new(-a.Value, a.Error);
@@ -41,6 +42,7 @@ public readonly record struct Bound(double Value, double Error) : IReal<Bound>
     {
         // Kernels evaluate exp as exp2(x log2 e): the product's rounding counts as one more error of the argument.
         double v = Math.Exp(x.Value);
+        if (v == 0) return new(0, 0);
         return new(v, v * (x.Error + Math.Abs(x.Value)) + v);
     }
     /// <inheritdoc/>
@@ -73,4 +75,8 @@ public readonly record struct Bound(double Value, double Error) : IReal<Bound>
         double v = SpecialFunctions.Erf(x.Value);
         return new(v, 2 / Math.Sqrt(Math.PI) * Math.Exp(-x.Value * x.Value) * x.Error + Math.Abs(v));
     }
+
+    // The rounding of a + b is at most that of the result, but a kernel may add the terms of a longer sum in another order, whose partial sums
+    // do not cancel where the specification's do. The size of the terms covers that; the size of the result does not.
+    private static double Largest(double a, double b, double v) => Math.Max(Math.Max(Math.Abs(a), Math.Abs(b)), Math.Abs(v));
 }
