@@ -1,0 +1,122 @@
+using System.Numerics;
+
+namespace Orthrus.Tensor;
+
+/// <summary>Rows of unit length: y = x / max(||x||, eps), the norm over the last axis.</summary>
+/// <remarks>
+/// x, y (..., D), F32 or F64. Below eps the divisor is a constant: a zero row gives zero and its gradient is that of y divided by eps, as PyTorch has it.
+/// Source: Orthrus' contrastive loss (torch.nn.functional.normalize).
+/// </remarks>
+public sealed class L2Normalize : IOp<L2Normalize.Attr>
+{
+    /// <summary>Options.</summary>
+    /// <param name="Eps">Least divisor; 1e-12 upstream.</param>
+    public readonly record struct Attr(double Eps)
+    {
+        /// <summary>Upstream's least divisor.</summary>
+        public static Attr Default => new(1e-12);
+    }
+
+    private const int RowsPerItem = 32;
+
+    /// <inheritdoc/>
+    public static string Name => "l2_normalize";
+    /// <inheritdoc/>
+    public static OpSignature Signature { get; } = new([new("x")], [new("y")]);
+    /// <inheritdoc/>
+    public static Saves Saves => Saves.Inputs;
+
+    /// <inheritdoc/>
+    public static void Infer(ref ShapeRule rule, in Attr attr)
+    {
+        rule.Require(0, rule.In(0).Shape.Rank >= 1, "is a scalar; want at least one axis");
+        rule.Out(0, rule.In(0).Shape);
+    }
+
+    /// <inheritdoc/>
+    public static void Reference<R>(in RefArgs<R> args, in Attr attr) where R : struct, IReal<R>
+    {
+        R[] x = args.In(0), y = args.Out(0);
+        int D = args.Shape(0).Last;
+        for (int row = 0; row < x.Length; row += D)
+        {
+            var sum = R.From(0);
+            for (int d = 0; d < D; d++) sum += x[row + d] * x[row + d];
+            // The branch comes before the root, whose derivative at zero is infinite.
+            var divisor = Math.Sqrt(sum.Value) > attr.Eps ? R.Sqrt(sum) : R.From(attr.Eps);
+            for (int d = 0; d < D; d++) y[row + d] = x[row + d] / divisor;
+        }
+    }
+
+    /// <inheritdoc/>
+    public static unsafe void ForwardCpu<T>(in OpArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    {
+        var shape = args.Inputs[0].Shape;
+        var job = new Job<T>
+        {
+            X = args.Inputs[0].Pointer<T>(), Y = args.Outputs[0].Pointer<T>(), Rows = shape.Rows, D = shape.Last, Eps = T.CreateTruncating(attr.Eps),
+        };
+        args.Workers.Run(job.Items, ref job);
+    }
+
+    /// <inheritdoc/>
+    public static unsafe void BackwardCpu<T>(in GradArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    {
+        if (args.InputGrads[0].IsNone) return;
+        var shape = args.Inputs[0].Shape;
+        var job = new Job<T>
+        {
+            X = args.Inputs[0].Pointer<T>(), Y = args.InputGrads[0].Pointer<T>(), Dy = args.OutputGrads[0].Pointer<T>(), Rows = shape.Rows,
+            D = shape.Last, Eps = T.CreateTruncating(attr.Eps),
+        };
+        args.Workers.Run(job.Items, ref job);
+    }
+
+    private unsafe struct Job<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    {
+        internal T* X, Y, Dy;
+        internal T Eps;
+        internal long Rows;
+        internal int D;
+
+        internal readonly int Items => checked((int)((Rows + RowsPerItem - 1) / RowsPerItem));
+
+        public readonly void Run(int index)
+        {
+            long end = Math.Min(Rows, (index + 1L) * RowsPerItem);
+            for (long row = (long)index * RowsPerItem; row < end; row++)
+            {
+                T* x = X + row * D, y = Y + row * D;
+                T norm = T.Sqrt(RowMath.Dot(x, x, D));
+                T divisor = norm > Eps ? norm : Eps;
+                if (Dy is null)
+                {
+                    for (int d = 0; d < D; d++) y[d] = x[d] / divisor;
+                    continue;
+                }
+                T* dy = Dy + row * D;
+                // dx = (dy - u (u . dy)) / norm with u = x / norm; u waits in the result. Products of u cannot underflow as those of x would.
+                for (int d = 0; d < D; d++) y[d] = x[d] / divisor;
+                T along = norm > Eps ? RowMath.Dot(y, dy, D) : T.Zero;
+                for (int d = 0; d < D; d++) y[d] = (dy[d] - y[d] * along) / divisor;
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public static OpCost Cost(in ShapeRule rule, in Attr attr)
+    {
+        long n = rule.In(0).Shape.Count, size = rule.DType.Size();
+        return new(3 * n, 2 * n * size, 8 * n, 3 * n * size);
+    }
+
+    /// <inheritdoc/>
+    public static IEnumerable<Sample<Attr>> Samples()
+    {
+        yield return new("small", Attr.Default, SampleInput.Normal(new Shape(4, 3)));
+        yield return new("many rows", Attr.Default, SampleInput.Normal(new Shape(3, 23, 33), 2));
+        yield return new("below eps", new Attr(0.5), SampleInput.Values(new Shape(3, 4), 0.1, -0.2, 0.3, 0.1, 1, 2, -3, 0.5, 0, 0, 0, 0));
+        yield return new("tiny", Attr.Default, SampleInput.Normal(new Shape(5, 8), 1e-6));
+        yield return new("bench", Attr.Default, SampleInput.Normal(new Shape(4096, 128))) { Bench = true };
+    }
+}
