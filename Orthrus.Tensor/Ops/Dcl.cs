@@ -149,8 +149,8 @@ public sealed class Dcl : IOp<Dcl.Attr>
     {
         int n = args.Inputs[Z0].Shape[0];
         bool separate = !args.Inputs[Keys0].IsNone;
-        // Per anchor: weights of the softmaxes 00, 01, 11, 10, and of the pair.
-        T* weights = args.Scratch.Empty(new Shape(5, n), args.Inputs[Z0].DType).Pointer<T>();
+        // Per anchor: weights of the softmaxes 00, 01, 11, 10; of the pair in direction 01, in direction 10, in both.
+        T* weights = args.Scratch.Empty(new Shape(7, n), args.Inputs[Z0].DType).Pointer<T>();
         Weights(args, attr, n, weights);
         for (int operand = Z0; operand <= Keys1; operand++)
         {
@@ -196,7 +196,7 @@ public sealed class Dcl : IOp<Dcl.Attr>
         T scale = T.CreateTruncating(1 / attr.Tau), count = T.CreateTruncating(n);
         T dLoss = args.OutputGrads[Loss].IsNone ? T.Zero : *args.OutputGrads[Loss].Pointer<T>() / (count + count);
         T* lse = args.Outputs[Lse].Pointer<T>(), weight = args.Inputs[Weight].IsNone ? null : args.Inputs[Weight].Pointer<T>();
-        RowMath.Fill(weights + 4L * n, T.Zero, n);
+        T* pairs = weights + 4L * n;
         for (int direction = 0; direction < 2; direction++)
         {
             var given = args.OutputGrads[direction == 0 ? Loss01 : Loss10];
@@ -208,9 +208,10 @@ public sealed class Dcl : IOp<Dcl.Attr>
                 bool sum = attr.Form == Form.SumOfLogs;
                 weights[aa] = sum ? g : g / (T.One + T.Exp(lse[ab] - lse[aa]));
                 weights[ab] = sum ? g : g / (T.One + T.Exp(lse[aa] - lse[ab]));
-                weights[4L * n + i] -= weight is null ? g : weight[i] * g;
+                pairs[direction * (long)n + i] = weight is null ? -g : -(weight[i] * g);
             }
         }
+        for (int i = 0; i < n; i++) pairs[2L * n + i] = pairs[i] + pairs[n + i];
     }
 
     /// <summary>
@@ -227,16 +228,18 @@ public sealed class Dcl : IOp<Dcl.Attr>
         if (anchors)
         {
             long softmax = (2L * view + (across ? 1 : 0)) * n;
-            (pair.RowWeight, pair.RowLogSumExp) = (weights + softmax, lse + softmax);
+            pair.RowWeight = weights + softmax;
+            pair.RowLogSumExp = lse + softmax;
         }
         if (keys)
         {
             long softmax = (2L * other + (across ? 1 : 0)) * n;
-            (pair.PartnerWeight, pair.PartnerLogSumExp) = (weights + softmax, lse + softmax);
+            pair.PartnerWeight = weights + softmax;
+            pair.PartnerLogSumExp = lse + softmax;
         }
         if (!across) return pair;
-        if (anchors) pair.OwnByRow = weights + 4L * n;
-        else pair.OwnByPartner = weights + 4L * n;
+        if (anchors) pair.OwnByRow = weights + (keys ? 6L : 4L + view) * n;
+        else pair.OwnByPartner = weights + (4L + other) * n;
         return pair;
     }
 

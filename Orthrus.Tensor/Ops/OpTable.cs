@@ -7,6 +7,16 @@ public static class OpTable
     public static IReadOnlyList<OpRow> All { get; } =
     [
         OpRow.Of<SiLU, NoAttr>(),
+        OpRow.Of<MaskedMeanPool, NoAttr>(),
+        OpRow.Of<BatchNorm, BatchNorm.Attr>(),
+        OpRow.Of<L2Normalize, L2Normalize.Attr>(),
+        OpRow.Of<MaskedLogSumExp, MaskedLogSumExp.Attr>(),
+        OpRow.Of<SimilarityLogSumExp, SimilarityLogSumExp.Attr>(),
+        OpRow.Of<Dcl, Dcl.Attr>(),
+        OpRow.Of<DclwWeights, DclwWeights.Attr>(),
+        OpRow.Of<CrossEntropy, CrossEntropy.Attr>(),
+        OpRow.Of<BceWithLogits, BceWithLogits.Attr>(),
+        OpRow.Of<Mse, Mse.Attr>(),
     ];
 }
 

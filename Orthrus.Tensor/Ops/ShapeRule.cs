@@ -83,6 +83,13 @@ public struct ShapeRule
         if (!condition) throw Wrong(i, text);
     }
 
+    /// <inheritdoc cref="Require(int, bool, string)"/>
+    /// <remarks>An interpolated text is put together only where the condition does not hold: a rule costs no memory.</remarks>
+    public readonly void Require(int i, bool condition, [InterpolatedStringHandlerArgument(nameof(condition))] ref RequirementText text)
+    {
+        if (!condition) throw Wrong(i, text.ToString());
+    }
+
     internal readonly ShapeException Wrong(int i, string text) => new($"{_op}: operand {_signature.Inputs[i].Name} {text}");
 
     /// <summary>Sum of the sizes of all operands and results in bytes.</summary>
@@ -93,4 +100,27 @@ public struct ShapeRule
         for (int i = 0; i < _signature.Outputs.Length; i++) if (_out[i].Present) bytes += _out[i].Shape.Count * _out[i].DType.Size();
         return bytes;
     }
+}
+
+/// <summary>Text of a requirement, evaluated only where the requirement does not hold.</summary>
+[InterpolatedStringHandler]
+public ref struct RequirementText
+{
+    private DefaultInterpolatedStringHandler _text;
+
+    /// <summary>Begins a text; the compiler calls it.</summary>
+    public RequirementText(int literalLength, int formattedCount, bool condition, out bool wanted)
+    {
+        wanted = !condition;
+        if (wanted) _text = new DefaultInterpolatedStringHandler(literalLength, formattedCount);
+    }
+
+    /// <summary>Adds fixed text; the compiler calls it.</summary>
+    public void AppendLiteral(string text) => _text.AppendLiteral(text);
+
+    /// <summary>Adds a value; the compiler calls it.</summary>
+    public void AppendFormatted<T>(T value) => _text.AppendFormatted(value);
+
+    /// <summary>The text.</summary>
+    public override string ToString() => _text.ToString();
 }

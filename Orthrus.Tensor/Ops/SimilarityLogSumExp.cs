@@ -71,7 +71,11 @@ public sealed class SimilarityLogSumExp : IOp<SimilarityLogSumExp.Attr>
         var asKey = new SimilarityPair<T> { Partners = z.Pointer<T>(), Count = n, Shift = -attr.Offset, PartnerWeight = weight, PartnerLogSumExp = lse };
         if (!args.InputGrads[0].IsNone)
         {
-            if (args.Inputs[1].IsNone) (asAnchor.PartnerWeight, asAnchor.PartnerLogSumExp) = (weight, lse);
+            if (args.Inputs[1].IsNone)
+            {
+                asAnchor.PartnerWeight = weight;
+                asAnchor.PartnerLogSumExp = lse;
+            }
             var job = new SimilarityBackward<T>
             {
                 Rows = z.Pointer<T>(), Gradient = args.InputGrads[0].Pointer<T>(), Count = n, Width = z.Shape[1], Scale = scale, First = asAnchor,
