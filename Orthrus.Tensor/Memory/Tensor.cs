@@ -111,6 +111,13 @@ public readonly unsafe struct Tensor
         return new Tensor(Block, _offset + start * row * DType.Size(), shape, DType);
     }
 
+    /// <summary>The elements from <paramref name="offset"/> on, seen with other extents; shares memory.</summary>
+    internal Tensor Part(long offset, Shape shape)
+    {
+        if (offset < 0 || offset + shape.Count > Count) throw new ShapeException($"{shape} from element {offset} of a tensor {Shape}");
+        return new Tensor(Block, _offset + offset * DType.Size(), shape, DType);
+    }
+
     /// <summary>Element type of a C# type.</summary>
     /// <exception cref="ShapeException">No dtype stands for it.</exception>
     public static DType DTypeOf<T>() where T : unmanaged

@@ -17,6 +17,8 @@ public static class OpTable
         OpRow.Of<CrossEntropy, CrossEntropy.Attr>(),
         OpRow.Of<BceWithLogits, BceWithLogits.Attr>(),
         OpRow.Of<Mse, Mse.Attr>(),
+        OpRow.Of<Combine, Combine.Attr>(),
+        OpRow.Of<ReverseSequence, NoAttr>(),
     ];
 }
 

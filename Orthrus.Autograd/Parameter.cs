@@ -1,0 +1,94 @@
+using Orthrus.Tensor;
+
+namespace Orthrus.Autograd;
+
+using Tensor = Orthrus.Tensor.Tensor;
+
+/// <summary>
+/// A tensor that belongs to a module and outlives tapes: a weight with its gradient, or a buffer (running statistics), which has none.
+/// </summary>
+public sealed class Parameter
+{
+    private readonly Scope _scope;
+    private Tape? _tape;
+    private int _epoch, _index;
+
+    internal Parameter(Scope scope, Shape shape, DType dtype, bool buffer)
+    {
+        _scope = scope;
+        IsBuffer = buffer;
+        RequiresGrad = !buffer;
+        Value = scope.Zeros(shape, dtype);
+    }
+
+    /// <summary>The weights; zeros until initialised or loaded.</summary>
+    public Tensor Value { get; }
+
+    /// <summary>Extents of <see cref="Value"/>.</summary>
+    public Shape Shape => Value.Shape;
+
+    /// <summary>State that is saved with the weights but not trained.</summary>
+    public bool IsBuffer { get; }
+
+    /// <summary>False freezes the parameter: tapes compute no gradient for it.</summary>
+    public bool RequiresGrad { get; set; }
+
+    /// <summary>
+    /// The gradient that <see cref="Tape.Backward(Variable)"/> has added up since <see cref="ClearGrad"/>; none where there is none yet.
+    /// </summary>
+    public Tensor Grad => HasGrad ? GradBuffer : Tensor.None;
+
+    /// <summary>Memory of the gradient, whatever it holds.</summary>
+    internal Tensor GradBuffer { get; private set; }
+
+    internal bool HasGrad { get; set; }
+
+    /// <summary>Forgets the gradient. The next one overwrites it, so that nothing is cleared.</summary>
+    public void ClearGrad() => HasGrad = false;
+
+    internal Tensor NeedGradBuffer()
+    {
+        if (GradBuffer.IsNone) GradBuffer = _scope.Empty(Value.Shape, Value.DType);
+        return GradBuffer;
+    }
+
+    internal bool TryFind(Tape tape, int epoch, out int index)
+    {
+        index = _index;
+        return _tape == tape && _epoch == epoch;
+    }
+
+    internal void Remember(Tape tape, int epoch, int index) => (_tape, _epoch, _index) = (tape, epoch, index);
+}
+
+/// <summary>Owns the memory of parameters on one device in one precision; disposed with the model.</summary>
+public sealed class ParameterStore : IDisposable
+{
+    private readonly Scope _scope;
+
+    /// <summary>Opens a store.</summary>
+    /// <param name="device">Where the parameters live.</param>
+    /// <param name="dtype">F32, or F64 for checking.</param>
+    /// <exception cref="ShapeException">Another element type.</exception>
+    public ParameterStore(Device device, DType dtype)
+    {
+        if (dtype is not (DType.F32 or DType.F64)) throw new ShapeException($"parameters are F32 or F64, not {dtype}");
+        (Device, DType) = (device, dtype);
+        _scope = device.OpenScope();
+    }
+
+    /// <summary>Where the parameters live.</summary>
+    public Device Device { get; }
+
+    /// <summary>Element type of parameters and real buffers.</summary>
+    public DType DType { get; }
+
+    /// <summary>A new trainable tensor of zeros.</summary>
+    public Parameter New(Shape shape) => new(_scope, shape, DType, buffer: false);
+
+    /// <summary>A new tensor of zeros that is saved but not trained.</summary>
+    public Parameter NewBuffer(Shape shape, DType? dtype = null) => new(_scope, shape, dtype ?? DType, buffer: true);
+
+    /// <summary>Frees all parameters and gradients.</summary>
+    public void Dispose() => _scope.Dispose();
+}

@@ -1,0 +1,45 @@
+using System.Numerics;
+
+namespace Orthrus.Tensor;
+
+/// <summary>Adds one tensor to another in place: where gradients of several uses of a value meet.</summary>
+public static class Accumulate
+{
+    // Elements per work item: large enough to hide the hand-over, small enough to share a weight matrix among threads.
+    private const int Chunk = 1 << 15;
+
+    /// <summary>sum += term, element by element.</summary>
+    /// <param name="sum">F32 or F64; overwritten.</param>
+    /// <param name="term">As many elements of the same type on the same device.</param>
+    /// <exception cref="ShapeException">Number or type of the elements differ.</exception>
+    public static void Into(in Tensor sum, in Tensor term)
+    {
+        if (sum.Count != term.Count || sum.DType != term.DType) throw new ShapeException($"accumulate: {term} cannot be added to {sum}");
+        if (sum.Device != term.Device) throw new DeviceException($"accumulate: {term.Device.Name} against {sum.Device.Name}");
+        if (sum.DType == DType.F32) AddCpu<float>(sum, term);
+        else if (sum.DType == DType.F64) AddCpu<double>(sum, term);
+        else throw new ShapeException($"accumulate: {sum} is not made of real numbers");
+    }
+
+    private static unsafe void AddCpu<T>(in Tensor sum, in Tensor term) where T : unmanaged, INumber<T>
+    {
+        var job = new AddJob<T> { Sum = sum.Pointer<T>(), Term = term.Pointer<T>(), Count = sum.Count };
+        int items = checked((int)((sum.Count + Chunk - 1) / Chunk));
+        ((CpuDevice)sum.Device).Workers.Run(items, ref job);
+    }
+
+    private unsafe struct AddJob<T> : IParallelJob where T : unmanaged, INumber<T>
+    {
+        internal T* Sum, Term;
+        internal long Count;
+
+        public readonly void Run(int index)
+        {
+            long first = (long)index * Chunk;
+            int n = (int)Math.Min(Chunk, Count - first), i = 0;
+            T* s = Sum + first, t = Term + first;
+            for (int w = Vector<T>.Count; i <= n - w; i += w) Vector.Store(Vector.Load(s + i) + Vector.Load(t + i), s + i);
+            for (; i < n; i++) s[i] += t[i];
+        }
+    }
+}

@@ -1,0 +1,98 @@
+using System.Numerics;
+
+namespace Orthrus.Tensor;
+
+/// <summary>y = a + b or y = a b, elementwise: how the two directions of a bidirectional mixer meet.</summary>
+/// <remarks>a, b, y: the same shape, F32 or F64. Source: strategies "add" and "ew_multiply" of the bidirectional mixer.</remarks>
+public sealed class Combine : IOp<Combine.Attr>
+{
+    /// <summary>Options.</summary>
+    /// <param name="Multiply">Product instead of sum.</param>
+    public readonly record struct Attr(bool Multiply);
+
+    private const int Chunk = 1 << 14;
+
+    /// <inheritdoc/>
+    public static string Name => "combine";
+    /// <inheritdoc/>
+    public static OpSignature Signature { get; } = new([new("a"), new("b")], [new("y")]);
+    /// <inheritdoc/>
+    public static Saves Saves => Saves.Inputs;
+
+    /// <inheritdoc/>
+    public static void Infer(ref ShapeRule rule, in Attr attr)
+    {
+        rule.Exactly(1, rule.In(0).Shape);
+        rule.Out(0, rule.In(0).Shape);
+    }
+
+    /// <inheritdoc/>
+    public static void Reference<R>(in RefArgs<R> args, in Attr attr) where R : struct, IReal<R>
+    {
+        R[] a = args.In(0), b = args.In(1), y = args.Out(0);
+        for (int i = 0; i < y.Length; i++) y[i] = attr.Multiply ? a[i] * b[i] : a[i] + b[i];
+    }
+
+    /// <inheritdoc/>
+    public static unsafe void ForwardCpu<T>(in OpArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    {
+        var job = new Job<T> { X = args.Inputs[0].Pointer<T>(), W = args.Inputs[1].Pointer<T>(), Y = args.Outputs[0].Pointer<T>(), Count = args.Inputs[0].Count, Multiply = attr.Multiply };
+        args.Workers.Run(job.Items, ref job);
+    }
+
+    /// <inheritdoc/>
+    public static unsafe void BackwardCpu<T>(in GradArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    {
+        var dy = args.OutputGrads[0];
+        for (int i = 0; i < 2; i++)
+        {
+            var dx = args.InputGrads[i];
+            if (dx.IsNone) continue;
+            if (!attr.Multiply)
+            {
+                Buffer.MemoryCopy(dy.Pointer<T>(), dx.Pointer<T>(), dx.Bytes, dy.Bytes);
+                continue;
+            }
+            var job = new Job<T> { X = dy.Pointer<T>(), W = args.Inputs[1 - i].Pointer<T>(), Y = dx.Pointer<T>(), Count = dy.Count, Multiply = true };
+            args.Workers.Run(job.Items, ref job);
+        }
+    }
+
+    private unsafe struct Job<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    {
+        internal T* X, W, Y;
+        internal long Count;
+        internal bool Multiply;
+
+        internal readonly int Items => checked((int)((Count + Chunk - 1) / Chunk));
+
+        public readonly void Run(int index)
+        {
+            long first = (long)index * Chunk;
+            int n = (int)Math.Min(Chunk, Count - first), i = 0;
+            T* x = X + first, w = W + first, y = Y + first;
+            for (int width = Vector<T>.Count; i <= n - width; i += width)
+            {
+                Vector<T> a = Vector.Load(x + i), b = Vector.Load(w + i);
+                Vector.Store(Multiply ? a * b : a + b, y + i);
+            }
+            for (; i < n; i++) y[i] = Multiply ? x[i] * w[i] : x[i] + w[i];
+        }
+    }
+
+    /// <inheritdoc/>
+    public static OpCost Cost(in ShapeRule rule, in Attr attr)
+    {
+        long n = rule.In(0).Shape.Count, size = rule.DType.Size();
+        return new(n, 3 * n * size, attr.Multiply ? 2 * n : 0, (attr.Multiply ? 5 : 3) * n * size);
+    }
+
+    /// <inheritdoc/>
+    public static IEnumerable<Sample<Attr>> Samples()
+    {
+        yield return new("sum", new(false), SampleInput.Normal(new Shape(3, 7, 5)), SampleInput.Normal(new Shape(3, 7, 5)));
+        yield return new("product", new(true), SampleInput.Normal(new Shape(3, 7, 5)), SampleInput.Normal(new Shape(3, 7, 5)));
+        yield return new("chunks", new(true), SampleInput.Normal(new Shape(Chunk + 3)), SampleInput.Normal(new Shape(Chunk + 3)));
+        yield return new("bench", new(false), SampleInput.Normal(new Shape(8, 1024, 512)), SampleInput.Normal(new Shape(8, 1024, 512))) { Bench = true };
+    }
+}
