@@ -1,63 +1,120 @@
 namespace Orthrus.Rna;
 
-/// <summary>Spliced transcripts of a FASTA file.</summary>
+/// <summary>Spliced transcripts of a FASTA file, with CDS and junctions from its headers or from a table.</summary>
 internal sealed class FastaTranscripts : TranscriptSource
 {
     private readonly TranscriptInput _input;
     private readonly FastaReader _fasta;
+    private readonly TracksTable? _table;
     private readonly bool _firstHeaderHasCds;
+    private long _tableMatches, _tableMatchesByVersion;
+    private string? _firstUnmatched;
 
-    internal FastaTranscripts(TranscriptInput input)
+    internal FastaTranscripts(TranscriptInput input) : base(input)
     {
         _input = input;
+        if (input.TracksTable == "-" && input.Fasta == "-") throw new InputDataException("-", null, "stdin cannot be both the FASTA and the table", "give one of them as a file");
+        if (input.TracksTable is not null) _table = TracksTable.Read(input.TracksTable);
         _fasta = new FastaReader(input.Fasta!);
-        _fasta.NextRecord();
+        try
+        {
+            _fasta.NextRecord();
+        }
+        catch
+        {
+            _fasta.Dispose();
+            throw;
+        }
         _firstHeaderHasCds = FastaHeader.Parse(_fasta.Header, _fasta.Name).Cds is not null;
     }
 
-    public override bool HasTracks => _firstHeaderHasCds || _input.TracksTable is not null;
+    public override bool HasTracks => _firstHeaderHasCds || _table is not null;
 
-    public override IEnumerable<TranscriptRecord> Read()
+    private protected override IEnumerable<Candidate> Candidates()
     {
-        long row = 0;
         do
         {
             var header = FastaHeader.Parse(_fasta.Header, _fasta.Name);
-            byte[] tracks = ReadAll();
-            if (tracks.Length == 0)
+            var row = FindRow(header.Id);
+            if (!Filter.KeepsNames(header.Id, row?.Biotype ?? header.Biotype))
             {
-                if (_input.Strict) throw new InputDataException(_input.Fasta, "record " + header.Id, "empty sequence", "remove the record");
-                Report.CountSkip("empty sequence");
-                yield return new TranscriptRecord(row++, header.Id, null, "empty sequence");
+                Report.Filtered++;
                 continue;
             }
-            (int, int)? cds = header.Cds is var (first, last) && first >= 1 && last <= tracks.Length ? ((int)first - 1, (int)last) : null;
-            if (cds is null && _input.Cds == CdsPolicy.LongestOrf) cds = OpenReadingFrame.Longest(tracks);
-            if (cds is var (s, e) && _input.Cds != CdsPolicy.Blank)
-                for (int p = s; p < e; p += 3) tracks[p] |= TrackByte.Cds;
-            if (_input.Cds != CdsPolicy.Blank) tracks[^1] |= TrackByte.Splice;
-            Report.Records++;
-            Report.Nucleotides += tracks.Length;
-            yield return new TranscriptRecord(row++, header.Id, new Transcript
-            {
-                Id = header.Id, Tracks = tracks, GeneId = header.GeneId, GeneName = header.GeneName, Biotype = header.Biotype,
-                Cds = cds, CdsKnown = header.CdsKnown || cds is not null,
-            }, null);
+            yield return Build(header, row);
         }
         while (_fasta.NextRecord());
+        if (_table is null) yield break;
+        if (_tableMatchesByVersion > 0) Report.Remark($"{_tableMatchesByVersion:N0} rows of {_table.Path} matched without regard to the version of the id");
+        if (_tableMatches == 0)
+            throw new InputDataException(_table.Path, null,
+                $"none of its ids ({string.Join(", ", _table.Ids.Take(2))}, ...) is in the FASTA {_input.Fasta} ({_firstUnmatched}, ...)", "give the table that belongs to the FASTA");
     }
 
-    private byte[] ReadAll()
+    private TracksTable.Row? FindRow(string id)
+    {
+        if (_table is null) return null;
+        if (!_table.TryFind(id, out var row, out string matched))
+        {
+            _firstUnmatched ??= id;
+            return null;
+        }
+        _tableMatches++;
+        if (matched != id) _tableMatchesByVersion++;
+        return row;
+    }
+
+    private Candidate Build(FastaHeader header, TracksTable.Row? row)
+    {
+        string where = "record " + header.Id;
+        byte[] bases = ReadBases();
+        var notes = new List<string>();
+        var cds = row is not null ? row.Cds : header.Cds is var (first, last) ? Clamp(first, last) : null;
+        var fault = Check(header, row, bases.Length, cds);
+        if (fault is not null) return new Candidate(header.Id, where, null, fault, false, default, notes);
+
+        bool known = row?.CdsKnown ?? header.CdsKnown;
+        if (HasTracks && _input.Cds == CdsPolicy.Annotated && !known) notes.Add(TranscriptBuilder.CdsUnknown);
+        if (HasTracks && _input.Cds != CdsPolicy.Blank && row?.Junctions is null) notes.Add(TranscriptBuilder.JunctionsUnknown);
+        var transcript = TranscriptBuilder.Finish(new Transcript
+        {
+            Id = header.Id, Tracks = bases, GeneId = row?.GeneId ?? header.GeneId, GeneName = row?.GeneName ?? header.GeneName,
+            Biotype = row?.Biotype ?? header.Biotype, Cds = cds, CdsKnown = known, Junctions = row?.Junctions,
+        }, bases, _input.Cds, notes);
+        var letters = new LetterCounts(_fasta.Uracils, _fasta.LowerCase, _fasta.UnknownBases, _fasta.AmbiguousBases);
+        return new Candidate(header.Id, where, transcript, null, transcript.Cds is not null || cds is not null, letters, notes);
+    }
+
+    private Fault? Check(FastaHeader header, TracksTable.Row? row, int length, (int, int)? cds)
+    {
+        if (_fasta.Header.Length == 0 || _fasta.Header[0] is ' ' or '\t') return new Fault("header without identifier");
+        if (length == 0) return new Fault("empty sequence");
+        if (_fasta.Gaps > 0) return new Fault("alignment gaps in the sequence", $"{_fasta.Gaps} gap characters: this looks like an alignment");
+        if (_table is not null && row is null && _input.Cds == CdsPolicy.Annotated) return new Fault("no row in the tracks table", $"{_table.Path} has no row for it");
+        if (row?.Length is { } listed && listed != length) return new Fault("length differs from the tracks table", $"{_table!.Path} line {row.Line} says {listed} nt, the sequence has {length}");
+        return TranscriptBuilder.CheckMarks(length, cds, row?.Junctions);
+    }
+
+    // Positions of a header are 1-based and inclusive; what does not fit an int is outside any sequence, and found so by the check.
+    private static (int, int) Clamp(long first, long last) => ((int)Math.Clamp(first - 1, -1, int.MaxValue), (int)Math.Min(last, int.MaxValue));
+
+    private byte[] ReadBases()
     {
         var bases = new byte[4096];
         int length = 0, n;
         while ((n = _fasta.ReadBases(bases.AsSpan(length))) > 0)
         {
             length += n;
-            if (length == bases.Length) Array.Resize(ref bases, (int)Math.Min(Array.MaxLength, bases.Length * 2L));
+            if (length < bases.Length) continue;
+            if (length == Array.MaxLength) throw new InputDataException(_input.Fasta, "record " + _fasta.Name, $"has more than {Array.MaxLength:N0} nt", "no transcript is that long; give a genome as --genome");
+            Array.Resize(ref bases, (int)Math.Min(Array.MaxLength, bases.Length * 2L));
         }
-        return bases[..length];
+        Array.Resize(ref bases, length);
+        return bases;
     }
 
-    public override void Dispose() => _fasta.Dispose();
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing) _fasta.Dispose();
+    }
 }

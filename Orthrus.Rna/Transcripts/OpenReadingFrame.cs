@@ -41,7 +41,7 @@ public static class OpenReadingFrame
     private static bool IsStart(ReadOnlySpan<byte> t, int p) =>
         (t[p] & 15) == TrackByte.A && (t[p + 1] & 15) == TrackByte.T && (t[p + 2] & 15) == TrackByte.G;
 
-    private static bool IsStop(ReadOnlySpan<byte> t, int p)
+    internal static bool IsStop(ReadOnlySpan<byte> t, int p)
     {
         if ((t[p] & 15) != TrackByte.T) return false;
         int second = t[p + 1] & 15, third = t[p + 2] & 15;
