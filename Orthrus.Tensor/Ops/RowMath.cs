@@ -20,6 +20,15 @@ internal static unsafe class RowMath
         for (; i < n; i++) y[i] += x[i];
     }
 
+    /// <summary>y *= a.</summary>
+    internal static void Scale<T>(T a, T* y, int n) where T : unmanaged, INumberBase<T>
+    {
+        int i = 0, w = Vector<T>.Count;
+        var va = new Vector<T>(a);
+        for (; i <= n - w; i += w) Vector.Store(va * Vector.Load(y + i), y + i);
+        for (; i < n; i++) y[i] *= a;
+    }
+
     /// <summary>y += a x.</summary>
     internal static void AddScaled<T>(T a, T* x, T* y, int n) where T : unmanaged, INumberBase<T>
     {
