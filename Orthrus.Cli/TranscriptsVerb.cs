@@ -1,0 +1,54 @@
+using System.CommandLine;
+using Orthrus.Rna;
+
+namespace Orthrus.Cli;
+
+/// <summary>`orthrus transcripts`: what an annotation and a genome give, as FASTA and table.</summary>
+internal static class TranscriptsVerb
+{
+    // The summary counts all of them by reason.
+    private const int SkipsShown = 10;
+
+    internal static Command Build()
+    {
+        var input = new InputOptions();
+        var output = new Option<string>("--output", "-o")
+        {
+            Required = true, HelpName = "FILE",
+            Description = "FASTA to write (.gz compresses); the table goes beside it as .tsv; - writes FASTA alone to stdout",
+        };
+        var command = new Command("transcripts",
+            "Splice transcripts from a genome as an annotation says, and write them as FASTA and as a table of CDS and exon junctions.\n\n" +
+            "Example: orthrus transcripts --annotation examples/data/genes.gtf --genome examples/data/genome.fa.gz -o x.fa");
+        input.AddTo(command);
+        command.Options.Add(output);
+        command.SetAction(parsed => Run(input.Read(parsed), parsed.GetValue(output)!));
+        return command;
+    }
+
+    private static int Run(TranscriptInput input, string output)
+    {
+        string? table = output == "-" ? null : TablePath(output);
+        using var source = TranscriptSource.Open(input);
+        using var stdout = table is null ? Console.OpenStandardOutput() : null;
+        using var writer = table is null ? new TranscriptWriter(stdout!) : new TranscriptWriter(output, table, Path.GetFileName(input.Annotation ?? input.Fasta));
+        int skipped = 0;
+        foreach (var record in source.Read())
+        {
+            if (record.Transcript is { } transcript) writer.Write(transcript);
+            else if (++skipped <= SkipsShown) Errors.Report($"skipped {record.Id}: {record.SkipReason}");
+        }
+        writer.Commit();
+        foreach (string line in source.Report.ToLines()) Console.Error.WriteLine(line);
+        return ExitCode.Done;
+    }
+
+    // x.fa and x.fa.gz have their table in x.tsv.
+    private static string TablePath(string output)
+    {
+        string stem = output.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? output[..^3] : output;
+        string table = Path.ChangeExtension(stem, ".tsv");
+        if (table == output || table == stem) throw new UsageException($"--output {output} is the name of the table; name the FASTA, such as {Path.ChangeExtension(stem, ".fa")}");
+        return table;
+    }
+}
