@@ -17,6 +17,9 @@ public sealed record GradCheckOptions
     /// <summary>Random directions for an operand that is not checked at every coordinate.</summary>
     public int Directions { get; init; } = 3;
 
+    /// <summary>Precisions to check.</summary>
+    public IReadOnlyList<DType> DTypes { get; init; } = [DType.F32, DType.F64];
+
     /// <summary>Thread counts for which all results must be the same bits; the first must be 1.</summary>
     public IReadOnlyList<int> Threads { get; init; } = [1, 2, 3];
 }
@@ -42,11 +45,17 @@ public readonly record struct PrecisionCheck(double ForwardError, double Forward
 /// <param name="Sample">Name of the sample.</param>
 /// <param name="F32">Errors in float32.</param>
 /// <param name="F64">Errors in float64.</param>
-/// <param name="Problems">One line per thing that is wrong; empty when the sample passes.</param>
-public sealed record GradCheckResult(string Op, string Sample, PrecisionCheck F32, PrecisionCheck F64, IReadOnlyList<string> Problems)
+/// <param name="Problems">One line per thing that is wrong, with the precision in front where it concerns one; empty when the sample passes.</param>
+/// <param name="DTypes">Precisions that were checked.</param>
+public sealed record GradCheckResult(string Op, string Sample, PrecisionCheck F32, PrecisionCheck F64, IReadOnlyList<string> Problems, IReadOnlyList<DType> DTypes)
 {
     /// <summary>True when nothing is wrong.</summary>
     public bool Passed => Problems.Count == 0;
+
+    /// <summary>True when nothing is wrong in one precision.</summary>
+    public bool PassedIn(DType dtype) => !Problems.Any(p => IsAbout(p, dtype));
+
+    internal static bool IsAbout(string problem, DType dtype) => !problem.StartsWith(dtype == DType.F32 ? "F64: " : "F32: ", StringComparison.Ordinal);
 }
 
 /// <summary>

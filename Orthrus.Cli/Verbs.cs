@@ -5,5 +5,9 @@ namespace Orthrus.Cli;
 /// <summary>The table of verbs; each stands in a file of its own with a static Build().</summary>
 internal static class Verbs
 {
-    internal static IEnumerable<Command> All() => [TranscriptsVerb.Build()];
+    internal static IEnumerable<Command> All() =>
+    [
+        TranscriptsVerb.Build(),
+        GradCheckVerb.Build(),
+    ];
 }

@@ -6,7 +6,7 @@ namespace Orthrus.Tensor;
 /// <remarks>
 /// logits, target (in [0, 1]): the same shape, F32 or F64; loss: scalar, or the operands' shape without reduction. Computed as
 /// max(x, 0) - x target + log(1 + exp(-|x|)), which neither overflows nor loses small losses. No gradient reaches target. The mean over no
-/// element is 0.
+/// element is 0. Source: torch.nn.BCEWithLogitsLoss.
 /// </remarks>
 public sealed class BceWithLogits : IOp<BceWithLogits.Attr>
 {

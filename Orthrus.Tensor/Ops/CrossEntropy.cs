@@ -5,7 +5,7 @@ namespace Orthrus.Tensor;
 /// <summary>Cross-entropy of logits against class indices: log of the sum of exp(logits), minus the logit of the label.</summary>
 /// <remarks>
 /// logits (..., V), F32 or F64; labels: the leading axes, integers in [0, V) or the ignored one; loss: scalar, or the labels' shape without reduction.
-/// Ignored positions give 0 and no gradient, and do not count in the mean. A mean over no position is 0 (PyTorch has NaN there).
+/// Ignored positions give 0 and no gradient, and do not count in the mean. A mean over no position is 0 (PyTorch has NaN there). Source: torch.nn.CrossEntropyLoss.
 /// </remarks>
 /// <exception cref="ShapeException">A label outside [0, V) that is not the ignored one.</exception>
 public sealed class CrossEntropy : IOp<CrossEntropy.Attr>

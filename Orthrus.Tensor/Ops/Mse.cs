@@ -5,7 +5,7 @@ namespace Orthrus.Tensor;
 /// <summary>Squared error: (x - target)^2 per element, its sum, or its mean.</summary>
 /// <remarks>
 /// x, target: the same shape, F32 or F64; loss: scalar, or the operands' shape without reduction. No gradient reaches target. The mean over no
-/// element is 0.
+/// element is 0. Source: torch.nn.MSELoss.
 /// </remarks>
 public sealed class Mse : IOp<Mse.Attr>
 {

@@ -10,6 +10,8 @@ public abstract class OpRow
     public abstract string Name { get; }
     /// <summary>Operands and results.</summary>
     public abstract OpSignature Signature { get; }
+    /// <summary>Full name of the operator's type, under which its documentation stands.</summary>
+    public abstract string TypeName { get; }
     /// <summary>What backward needs.</summary>
     public abstract Saves Saves { get; }
     /// <summary>Its samples.</summary>
@@ -22,6 +24,7 @@ public abstract class OpRow
     {
         private readonly Lazy<SampleRow[]> _samples = new(() => [.. TOp.Samples().Select(s => new SampleRow.Typed<TOp, TAttr>(s))]);
         public override string Name => TOp.Name;
+        public override string TypeName => typeof(TOp).FullName!;
         public override OpSignature Signature => TOp.Signature;
         public override Saves Saves => TOp.Saves;
         public override IReadOnlyList<SampleRow> Samples => _samples.Value;

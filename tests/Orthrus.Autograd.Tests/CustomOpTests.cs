@@ -1,0 +1,63 @@
+using System.Numerics;
+using CustomOp;
+using Orthrus.Tensor;
+
+namespace Orthrus.Autograd.Tests;
+
+/// <summary>The example of a user's own operator passes the check, and a slip in it does not.</summary>
+public class CustomOpTests
+{
+    [Fact]
+    public void The_example_runs_and_passes()
+    {
+        var before = Console.Out;
+        var text = new StringWriter();
+        object? code;
+        try
+        {
+            Console.SetOut(text);
+            code = typeof(Swish).Assembly.EntryPoint!.Invoke(null, [Array.Empty<string>()]);
+        }
+        finally
+        {
+            Console.SetOut(before);
+        }
+        Assert.Equal(0, code);
+        Assert.Contains("all within their bounds", text.ToString());
+        Assert.Contains("d/d beta", text.ToString());
+    }
+
+    [Fact]
+    public void A_broken_variant_is_caught()
+    {
+        var results = GradCheck.Run(OpRow.Of<WrongSwish, NoAttr>());
+        Assert.All(results, r => Assert.False(r.Passed));
+        Assert.All(results.SelectMany(r => r.Problems), p => Assert.Contains("gradient of beta", p));
+        var text = new StringWriter();
+        GradCheckReport.Write(text, results);
+        Assert.Contains("FAIL", text.ToString());
+    }
+
+    /// <summary>The example with the factor x of d/d beta forgotten once.</summary>
+    private sealed class WrongSwish : IOp<NoAttr>
+    {
+        public static string Name => "wrong_swish";
+        public static OpSignature Signature => Swish.Signature;
+        public static Saves Saves => Swish.Saves;
+        public static void Infer(ref ShapeRule rule, in NoAttr attr) => Swish.Infer(ref rule, attr);
+        public static void Reference<R>(in RefArgs<R> args, in NoAttr attr) where R : struct, IReal<R> => Swish.Reference(args, attr);
+        public static void ForwardCpu<T>(in OpArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T> => Swish.ForwardCpu<T>(args, attr);
+
+        public static unsafe void BackwardCpu<T>(in GradArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
+        {
+            Swish.BackwardCpu<T>(args, attr);
+            if (args.InputGrads[1].IsNone) return;
+            T* x = args.Inputs[0].Pointer<T>(), beta = args.Inputs[1].Pointer<T>(), dy = args.OutputGrads[0].Pointer<T>(), db = args.InputGrads[1].Pointer<T>();
+            T bx = beta[0] * x[0], slope = x[0] / ((T.One + T.Exp(-bx)) * (T.One + T.Exp(bx)));
+            db[0] += dy[0] * (T.One - x[0]) * slope;
+        }
+
+        public static OpCost Cost(in ShapeRule rule, in NoAttr attr) => Swish.Cost(rule, attr);
+        public static IEnumerable<Sample<NoAttr>> Samples() => Swish.Samples();
+    }
+}
