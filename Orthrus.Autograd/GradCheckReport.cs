@@ -23,7 +23,7 @@ public static class GradCheckReport
             foreach (var dtype in r.DTypes)
             {
                 var p = dtype == DType.F32 ? r.F32 : r.F64;
-                writer.WriteLine($"{r.Op.PadRight(op)}  {r.Sample.PadRight(sample)}  {dtype,-4}  {Number(p.ForwardError),13}  {Number(p.ForwardBound),9}  {Number(p.GradientError),14}  {Number(p.GradientBound),9}  {(r.PassedIn(dtype) ? "ok" : "FAIL")}");
+                writer.WriteLine($"{r.Op.PadRight(op)}  {r.Sample.PadRight(sample)}  {dtype,-4}  {Error(p.ForwardError, p.ForwardBound),13}  {Error(p.ForwardBound, p.ForwardBound),9}  {Error(p.GradientError, p.GradientBound),14}  {Error(p.GradientBound, p.GradientBound),9}  {(r.PassedIn(dtype) ? "ok" : "FAIL")}");
             }
             foreach (string problem in r.Problems) writer.WriteLine($"    {r.Op} {r.Sample}: {problem}");
         }
@@ -65,6 +65,9 @@ public static class GradCheckReport
         if (double.IsFinite(value)) json.WriteNumber(name, value);
         else json.WriteString(name, Number(value));
     }
+
+    // Without a bound nothing was compared: an update has no gradient, an integer operand neither.
+    private static string Error(double v, double bound) => bound == 0 ? "-" : Number(v);
 
     private static string Number(double v) => v == 0 ? "0" : v.ToString("0.0e-00", CultureInfo.InvariantCulture);
 }

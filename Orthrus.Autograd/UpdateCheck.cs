@@ -35,8 +35,8 @@ public static class UpdateCheck
             var values = sample.Lists.Select((list, l) => list.Select((recipe, k) => recipe.Make(options.Seed, 100 * l + k)).ToArray()).ToArray();
             var want = values.Select(list => list.Select(v => Array.ConvertAll(v, Bound.From)).ToArray()).ToArray();
             var wantResults = sample.Reference(want);
-            Precision(DType.F32, ref single);
-            Precision(DType.F64, ref full);
+            if (options.DTypes.Contains(DType.F32)) Precision(DType.F32, ref single);
+            if (options.DTypes.Contains(DType.F64)) Precision(DType.F64, ref full);
 
             void Precision(DType dtype, ref PrecisionCheck worst)
             {
@@ -68,7 +68,7 @@ public static class UpdateCheck
             // A kernel that throws is a finding about that kernel; the other samples still get their verdict.
             problems.Add($"{e.GetType().Name}: {e.Message}");
         }
-        return new(update.Name, sample.Name, single, full, problems);
+        return new(update.Name, sample.Name, single, full, problems, options.DTypes);
 
         double[][] Call(Scope scope, DType dtype, double[][][] values, out double[] results)
         {

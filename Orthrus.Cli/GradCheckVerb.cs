@@ -16,24 +16,31 @@ internal static class GradCheckVerb
         var json = new Option<bool>("--json") { Description = "print JSON instead of a table" };
         var command = new Command("gradcheck",
             "Check every operator's kernels on this machine against its specification: values against a computed error bound, gradients against exact\n" +
-            "directional derivatives by dual numbers. Exit code 0 when all pass, 1 when one fails.\n\n" +
+            "directional derivatives by dual numbers; state updates (optimiser, clipping) by their values. Exit code 0 when all pass, 1 when one fails.\n\n" +
             "Example: orthrus gradcheck --op silu --seed 7")
         { op, seed, dtype, json };
         command.SetAction(parsed => Run(parsed.GetValue(op) ?? [], parsed.GetValue(seed), parsed.GetValue(dtype)!, parsed.GetValue(json)));
         return command;
     }
 
+    private static IEnumerable<string> Known => OpTable.All.Select(o => o.Name).Concat(UpdateTable.All.Select(u => u.Name));
+
     private static int Run(string[] names, ulong seed, string dtype, bool json)
     {
         foreach (string name in names)
-            if (OpTable.All.All(o => o.Name != name))
-                throw new UsageException($"there is no operator {name}; known: {string.Join(", ", OpTable.All.Select(o => o.Name).Order(StringComparer.Ordinal))}");
+            if (!Known.Contains(name))
+                throw new UsageException($"there is no operator {name}; known: {string.Join(", ", Known.Order(StringComparer.Ordinal))}");
         var options = new GradCheckOptions
         {
             Seed = seed,
             DTypes = dtype switch { "f32" => [DType.F32], "f64" => [DType.F64], _ => [DType.F32, DType.F64] },
         };
-        var results = OpTable.All.Where(o => names.Length == 0 || names.Contains(o.Name)).SelectMany(o => GradCheck.Run(o, options)).ToArray();
+        bool Chosen(string name) => names.Length == 0 || names.Contains(name);
+        GradCheckResult[] results =
+        [
+            .. OpTable.All.Where(o => Chosen(o.Name)).SelectMany(o => GradCheck.Run(o, options)),
+            .. UpdateTable.All.Where(u => Chosen(u.Name)).SelectMany(u => UpdateCheck.Run(u, options)),
+        ];
         if (json)
         {
             using var output = Console.OpenStandardOutput();

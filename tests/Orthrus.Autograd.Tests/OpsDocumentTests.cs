@@ -50,6 +50,13 @@ public partial class OpsDocumentTests
             var cost = sample.Cost(DType.F32);
             text.Append(CultureInfo.InvariantCulture, $"| [{op.Name}](#{op.Name}) | {Operands(op.Signature.Inputs)} | {Operands(op.Signature.Outputs)} | {Reads(op.Saves)} | {Count(cost.Flops)} / {Count(cost.BackwardFlops)} | {Count(cost.Bytes)} / {Count(cost.BackwardBytes)} | {(cost.Bytes == 0 ? 0 : (double)cost.Flops / cost.Bytes):0.##} |\n");
         }
+        text.Append("\nState updates change tensors in place, without a gradient. Checked and timed like operators.\n\n");
+        text.Append("| update | lists | results | flops | bytes | sample |\n| --- | --- | --- | --- | --- | --- |\n");
+        foreach (var update in UpdateTable.All)
+        {
+            var cost = update.Samples[^1].Cost(DType.F32);
+            text.Append(CultureInfo.InvariantCulture, $"| {update.Name} | {string.Join(", ", update.Signature.Lists.Select(l => l.Name))} | {string.Join(", ", update.Signature.Results)} | {Count(cost.Flops)} | {Count(cost.Bytes)} | {update.Samples[^1].Name} |\n");
+        }
         foreach (var op in OpTable.All)
         {
             var (summary, remarks) = docs.GetValueOrDefault(op.TypeName);
