@@ -19,13 +19,13 @@ internal static class GradCheckVerb
             "directional derivatives by dual numbers; state updates (optimiser, clipping) by their values. Exit code 0 when all pass, 1 when one fails.\n\n" +
             "Example: orthrus gradcheck --op silu --seed 7")
         { op, seed, dtype, json };
-        command.SetAction(parsed => Run(parsed.GetValue(op) ?? [], parsed.GetValue(seed), parsed.GetValue(dtype)!, parsed.GetValue(json)));
+        command.SetAction(parsed => Run(parsed.GetValue(op) ?? [], parsed.GetValue(seed), parsed.GetValue(dtype)!, parsed.GetValue(json), CliHost.Of(parsed)));
         return command;
     }
 
     private static IEnumerable<string> Known => OpTable.All.Select(o => o.Name).Concat(UpdateTable.All.Select(u => u.Name));
 
-    private static int Run(string[] names, ulong seed, string dtype, bool json)
+    private static int Run(string[] names, ulong seed, string dtype, bool json, CliHost host)
     {
         foreach (string name in names)
             if (!Known.Contains(name))
@@ -43,10 +43,10 @@ internal static class GradCheckVerb
         ];
         if (json)
         {
-            using var output = Console.OpenStandardOutput();
+            using var output = host.StandardOutput();
             GradCheckReport.WriteJson(output, results);
         }
-        else GradCheckReport.Write(Console.Out, results);
+        else GradCheckReport.Write(host.Output, results);
         return results.All(r => r.Passed) ? ExitCode.Done : ExitCode.Bug;
     }
 }

@@ -22,24 +22,24 @@ internal static class TranscriptsVerb
             "Example: orthrus transcripts --annotation examples/data/genes.gtf --genome examples/data/genome.fa.gz -o x.fa");
         input.AddTo(command);
         command.Options.Add(output);
-        command.SetAction(parsed => Run(input.Read(parsed), parsed.GetValue(output)!));
+        command.SetAction(parsed => Run(input.Read(parsed), parsed.GetValue(output)!, CliHost.Of(parsed)));
         return command;
     }
 
-    private static int Run(TranscriptInput input, string output)
+    private static int Run(TranscriptInput input, string output, CliHost host)
     {
         string? table = output == "-" ? null : TablePath(output);
         using var source = TranscriptSource.Open(input);
-        using var stdout = table is null ? Console.OpenStandardOutput() : null;
+        using var stdout = table is null ? host.StandardOutput() : null;
         using var writer = table is null ? new TranscriptWriter(stdout!) : new TranscriptWriter(output, table, Path.GetFileName(input.Annotation ?? input.Fasta));
         int skipped = 0;
         foreach (var record in source.Read())
         {
             if (record.Transcript is { } transcript) writer.Write(transcript);
-            else if (++skipped <= SkipsShown) Errors.Report($"skipped {record.Id}: {record.SkipReason}");
+            else if (++skipped <= SkipsShown) Errors.Report(host.Error, $"skipped {record.Id}: {record.SkipReason}");
         }
         writer.Commit();
-        foreach (string line in source.Report.ToLines()) Console.Error.WriteLine(line);
+        foreach (string line in source.Report.ToLines()) host.Error.WriteLine(line);
         return ExitCode.Done;
     }
 

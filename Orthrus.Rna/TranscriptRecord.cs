@@ -7,4 +7,8 @@ namespace Orthrus.Rna;
 /// <param name="Id">Identifier; "record_N" (1-based) where the source names none.</param>
 /// <param name="Transcript">The transcript, or null where the record was skipped.</param>
 /// <param name="SkipReason">Why it was skipped, or null.</param>
-public sealed record TranscriptRecord(long Row, string Id, Transcript? Transcript, string? SkipReason);
+public sealed record TranscriptRecord(long Row, string Id, Transcript? Transcript, string? SkipReason)
+{
+    /// <summary>The kind of <see cref="SkipReason"/>, without what is particular to the record; what reports count by. Null where not skipped.</summary>
+    public string? SkipKind { get; init; }
+}

@@ -5,9 +5,11 @@ internal static class InputFile
 {
     private const int BufferSize = 1 << 17;
 
-    internal static Stream Open(string path)
+    internal static Stream Open(string path) => Open(path, OpenRaw(path));
+
+    /// <summary>The text of a file that is open already; the raw stream is closed with the one returned, or where this fails.</summary>
+    internal static Stream Open(string path, Stream raw)
     {
-        var raw = OpenRaw(path);
         try
         {
             var head = new byte[18];

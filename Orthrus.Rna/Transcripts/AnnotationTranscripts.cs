@@ -8,6 +8,7 @@ internal sealed class AnnotationTranscripts : TranscriptSource
     private readonly Genome _genome;
     private readonly ContigMap _contigs;
     private readonly bool _anyCds;
+    private int _position;
 
     internal AnnotationTranscripts(TranscriptInput input) : base(input)
     {
@@ -34,6 +35,8 @@ internal sealed class AnnotationTranscripts : TranscriptSource
 
     public override bool HasTracks { get; }
 
+    public override double? Progress => (double)_position / Math.Max(1, _annotation.Transcripts.Count);
+
     // An annotation of which no transcript has a CDS (exon rows alone) says nothing about CDS, unless it gives a biotype.
     private bool CdsKnown(AnnotatedTranscript t) => _anyCds || (t.Biotype is not null && t.Biotype != "protein_coding");
 
@@ -58,6 +61,7 @@ internal sealed class AnnotationTranscripts : TranscriptSource
     {
         foreach (var t in _annotation.Transcripts)
         {
+            _position++;
             bool kept = (Filter.RegionContig is not { } region || (IsRegion(t.Contig, region) && (t.Exons.Length == 0 || Filter.KeepsPlace(t.Exons[0], t.Exons[^1]))))
                 && Filter.KeepsNames(t.Id, t.Biotype);
             if (kept && t.Fault is null && _input.Cds != CdsPolicy.LongestOrf) kept = Filter.KeepsBuilt((int)Math.Min(int.MaxValue, t.SplicedLength), t.HasCds);

@@ -5,6 +5,7 @@ internal sealed class FastaTranscripts : TranscriptSource
 {
     private readonly TranscriptInput _input;
     private readonly FastaReader _fasta;
+    private readonly Stream _raw;
     private readonly TracksTable? _table;
     private readonly bool _firstHeaderHasCds;
     private long _tableMatches, _tableMatchesByVersion;
@@ -15,7 +16,8 @@ internal sealed class FastaTranscripts : TranscriptSource
         _input = input;
         if (input.TracksTable == "-" && input.Fasta == "-") throw new InputDataException("-", null, "stdin cannot be both the FASTA and the table", "give one of them as a file");
         if (input.TracksTable is not null) _table = TracksTable.Read(input.TracksTable);
-        _fasta = new FastaReader(input.Fasta!);
+        _raw = InputFile.OpenRaw(input.Fasta!);
+        _fasta = new FastaReader(input.Fasta!, InputFile.Open(input.Fasta!, _raw));
         try
         {
             _fasta.NextRecord();
@@ -27,6 +29,8 @@ internal sealed class FastaTranscripts : TranscriptSource
         }
         _firstHeaderHasCds = FastaHeader.Parse(_fasta.Header, _fasta.Name).Cds is not null;
     }
+
+    public override double? Progress => _raw is FileStream { CanSeek: true, Length: > 0 } file ? (double)file.Position / file.Length : null;
 
     public override bool HasTracks => _firstHeaderHasCds || _table is not null;
 

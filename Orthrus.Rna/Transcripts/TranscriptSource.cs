@@ -40,6 +40,9 @@ public abstract class TranscriptSource : IDisposable
     /// <summary>True where the input can tell CDS and exons: a table or annotation, or FASTA whose first header has a CDS.</summary>
     public abstract bool HasTracks { get; }
 
+    /// <summary>Share of the input that was read, 0 to 1; null where it cannot be known (a pipe).</summary>
+    public abstract double? Progress { get; }
+
     /// <summary>Counters and remarks, up to date with what was read.</summary>
     public InputReport Report { get; } = new();
 
@@ -123,7 +126,7 @@ public abstract class TranscriptSource : IDisposable
         if (candidate.Fault is { } fault)
         {
             Report.CountSkip(fault.Kind);
-            return new TranscriptRecord(_row++, candidate.Id, null, fault.Text);
+            return new TranscriptRecord(_row++, candidate.Id, null, fault.Text) { SkipKind = fault.Kind };
         }
         var transcript = candidate.Transcript!;
         if (!_seen.Add(Hash(transcript.Id))) candidate.Notes.Add("duplicate id");

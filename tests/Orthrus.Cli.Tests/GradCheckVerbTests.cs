@@ -1,27 +1,11 @@
 namespace Orthrus.Cli.Tests;
 
-[Collection("console")]
 public class GradCheckVerbTests
 {
     private static (int Code, string Out, string Error) Run(params string[] args)
     {
-        var (stdout, stderr) = (Console.Out, Console.Error);
-        using var output = new StringWriter();
-        using var error = new StringWriter();
-        try
-        {
-            Console.SetOut(output);
-            Console.SetError(error);
-            var root = new System.CommandLine.RootCommand("test");
-            root.Subcommands.Add(GradCheckVerb.Build());
-            root.Options.Add(Errors.Verbose);
-            return (Errors.Run(root, args), output.ToString(), error.ToString());
-        }
-        finally
-        {
-            Console.SetOut(stdout);
-            Console.SetError(stderr);
-        }
+        var run = CliRun.Of(args);
+        return (run.Code, run.Out, run.Error);
     }
 
     [Fact]

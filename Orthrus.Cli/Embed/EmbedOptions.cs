@@ -1,0 +1,81 @@
+using System.Globalization;
+using Orthrus.Mamba.Outputs;
+using Orthrus.Rna;
+
+namespace Orthrus.Cli.Embed;
+
+/// <summary>How positions become one vector; the names of --pool.</summary>
+internal enum Pool { Mean, Last, Max }
+
+/// <summary>A part of the work: transcript k (0-based) belongs to shard k mod <paramref name="Count"/> + 1.</summary>
+internal readonly record struct Shard(int Index, int Count)
+{
+    internal static Shard Whole => new(1, 1);
+
+    internal bool Holds(long transcript) => transcript % Count == Index - 1;
+
+    internal static Shard Parse(string? text)
+    {
+        if (text is null) return Whole;
+        int slash = text.IndexOf('/');
+        return slash > 0
+            && int.TryParse(text.AsSpan(0, slash), NumberStyles.None, CultureInfo.InvariantCulture, out int i)
+            && int.TryParse(text.AsSpan(slash + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int n)
+            && i >= 1 && i <= n
+            ? new Shard(i, n)
+            : throw new UsageException($"--shard {text} is no shard: give i/n with 1 <= i <= n, e.g. --shard 2/8");
+    }
+
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Index}/{Count}");
+}
+
+/// <summary>What `orthrus embed` was asked for, complete and free of contradictions.</summary>
+internal sealed record EmbedOptions
+{
+    internal const string DefaultModel = "random-mamba";
+
+    internal required TranscriptInput Input { get; init; }
+    internal string Model { get; init; } = DefaultModel;
+
+    /// <summary>Output file; "-" is stdout.</summary>
+    internal required string Output { get; init; }
+    internal required EmbeddingFormat Format { get; init; }
+    internal bool PerPosition { get; init; }
+    internal Pool Pool { get; init; }
+    internal EmbeddingDType DType { get; init; }
+
+    /// <summary>Worker threads; null for all cores.</summary>
+    internal int? Threads { get; init; }
+    internal string Device { get; init; } = "auto";
+    internal Shard Shard { get; init; } = Shard.Whole;
+    internal bool Resume { get; init; }
+    internal bool Quiet { get; init; }
+    internal TimeSpan SaveEvery { get; init; } = TimeSpan.FromSeconds(5);
+
+    internal bool ToStdout => Output == "-";
+
+    /// <summary>The input files by role, in a fixed order.</summary>
+    internal IEnumerable<(string Role, string Path)> InputFiles()
+    {
+        if (Input.Fasta is { } fasta) yield return ("fasta", fasta);
+        if (Input.TracksTable is { } table) yield return ("tracks", table);
+        if (Input.Annotation is { } annotation) yield return ("annotation", annotation);
+        if (Input.Genome is { } genome) yield return ("genome", genome);
+        if (Input.ContigAliases is { } aliases) yield return ("contig_aliases", aliases);
+        if (Input.IdsFile is { } ids) yield return ("ids", ids);
+    }
+
+    /// <summary>Refuses what cannot be meant.</summary>
+    internal EmbedOptions Checked()
+    {
+        if (InputFiles().Count(f => f.Path == "-") > 1) throw new UsageException("only one input can be stdin");
+        if (PerPosition && Format is not (EmbeddingFormat.Npz or EmbeddingFormat.Safetensors))
+            throw new UsageException("--per-position needs --format npz or safetensors: other formats hold one vector per record");
+        if (ToStdout && !EmbeddingLayout.IsText(Format))
+            throw new UsageException("stdout takes --format csv, tsv or jsonl; give -o a file name for the others");
+        if (Resume && ToStdout) throw new UsageException("--resume needs an output file: what went down a pipe cannot be gone on with");
+        if (Resume && InputFiles().FirstOrDefault(f => f.Path == "-").Role is { } role)
+            throw new UsageException($"--resume reads its input again, which stdin (the {role}) cannot: save it to a file first");
+        return this;
+    }
+}

@@ -1,0 +1,51 @@
+using System.Diagnostics;
+using System.Globalization;
+
+namespace Orthrus.Cli.Embed;
+
+/// <summary>Progress on stderr: a bar that redraws itself on a terminal, a line every few seconds otherwise.</summary>
+internal sealed class Progress(TextWriter error, bool interactive, bool quiet, Func<double?> fraction)
+{
+    private static readonly TimeSpan BarEvery = TimeSpan.FromSeconds(0.2), LineEvery = TimeSpan.FromSeconds(10);
+    private const int BarWidth = 24;
+
+    private readonly long _start = Stopwatch.GetTimestamp();
+    private long _last = Stopwatch.GetTimestamp();
+    private bool _drawn;
+
+    internal TimeSpan Elapsed => Stopwatch.GetElapsedTime(_start);
+
+    /// <summary>Shows the state where it is time to.</summary>
+    internal void Tick(long records, long nucleotides)
+    {
+        if (quiet || Stopwatch.GetElapsedTime(_last) < (interactive ? BarEvery : LineEvery)) return;
+        _last = Stopwatch.GetTimestamp();
+        string rate = Rate(nucleotides, Elapsed);
+        double? done = fraction();
+        string left = done is > 0.001 and <= 1 ? ", " + Duration(Elapsed * ((1 - done.Value) / done.Value)) + " left" : "";
+        string counts = string.Create(CultureInfo.InvariantCulture, $"{records:N0} transcripts, {nucleotides:N0} nt, {rate}{left}");
+        if (!interactive)
+        {
+            error.WriteLine((done is { } share ? string.Create(CultureInfo.InvariantCulture, $"{100 * share:F0} %: ") : "") + counts);
+            return;
+        }
+        int filled = (int)Math.Round(BarWidth * Math.Clamp(done ?? 0, 0, 1));
+        error.Write("\r[" + new string('#', filled) + new string('.', BarWidth - filled) + "] " + counts + "\u001b[K");
+        _drawn = true;
+    }
+
+    /// <summary>Takes the bar away, so that a line can be written.</summary>
+    internal void Clear()
+    {
+        if (_drawn) error.Write("\r\u001b[K");
+        _drawn = false;
+    }
+
+    internal static string Rate(long nucleotides, TimeSpan elapsed) =>
+        string.Create(CultureInfo.InvariantCulture, $"{nucleotides / Math.Max(elapsed.TotalSeconds, 1e-3):N0} nt/s");
+
+    internal static string Duration(TimeSpan t) =>
+        t.TotalSeconds < 60 ? string.Create(CultureInfo.InvariantCulture, $"{t.TotalSeconds:F0} s") :
+        t.TotalHours < 1 ? string.Create(CultureInfo.InvariantCulture, $"{t.Minutes} min {t.Seconds} s") :
+        string.Create(CultureInfo.InvariantCulture, $"{(long)t.TotalHours} h {t.Minutes} min");
+}

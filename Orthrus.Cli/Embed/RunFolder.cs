@@ -1,0 +1,289 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json.Nodes;
+using Orthrus.Rna;
+
+namespace Orthrus.Cli.Embed;
+
+/// <summary>The files of an output x.npy: x.npy itself, x.index.tsv and x.json, and the folder x.npy.partial while it is unfinished.</summary>
+internal sealed class OutputPaths
+{
+    internal OutputPaths(string output)
+    {
+        Output = output;
+        string full = Path.GetFullPath(output);
+        string stem = Path.Combine(Path.GetDirectoryName(full) ?? "", Path.GetFileNameWithoutExtension(full));
+        // An output that is itself called x.json or x.index.tsv keeps its whole name in those of its companions.
+        if (stem + ".json" == full || stem + ".index.tsv" == full) stem = full;
+        (Index, Description, Partial) = (stem + ".index.tsv", stem + ".json", full + ".partial");
+    }
+
+    internal string Output { get; }
+    internal string Index { get; }
+    internal string Description { get; }
+    internal string Partial { get; }
+
+    /// <summary>Refuses an output that cannot be written, before any work is done.</summary>
+    internal void Check()
+    {
+        string full = Path.GetFullPath(Output);
+        string? folder = Path.GetDirectoryName(full);
+        if (Directory.Exists(full) || Path.EndsInDirectorySeparator(Output))
+            throw new OutputException($"{Output}: is a folder; give the name of a file in it");
+        if (folder is not null && !Directory.Exists(folder))
+            throw new OutputException($"{Output}: the output folder {folder} does not exist; create it first");
+        if (File.Exists(full) && (File.GetAttributes(full) & FileAttributes.Device) != 0)
+            throw new OutputException($"{Output}: is a device, not a file; use -o - and redirect stdout");
+    }
+}
+
+/// <summary>
+/// An output under construction: a folder x.npy.partial that holds the numbers written so far, the index, the identity of the run and
+/// the last saved state. Whatever kills the process, the state names lengths up to which the files are good, so that a later run cuts
+/// them there and goes on. Publishing is renaming, the description last: where it stands, the output is complete.
+/// </summary>
+/// <remarks>
+/// The folder is held by a lock on the file "lock" in it, which the operating system gives back when a process ends in any way. The file
+/// "owner" only says who holds it.
+/// </remarks>
+internal sealed class RunFolder : IDisposable
+{
+    private readonly OutputPaths _paths;
+    private readonly FileStream _lock;
+    private FileStream? _data, _index;
+    private bool _published;
+
+    private RunFolder(OutputPaths paths, FileStream held)
+    {
+        _paths = paths;
+        _lock = held;
+    }
+
+    /// <summary>Embeddings that the files hold.</summary>
+    internal long Records { get; private set; }
+
+    /// <summary>Set where the state is worthless, because the run that made it can only be repeated with another input.</summary>
+    internal bool Discard { get; set; }
+
+    /// <summary>True where <see cref="Prepare"/> threw an unfinished output away.</summary>
+    internal bool StartedOver { get; private set; }
+
+    /// <summary>The embedding file under construction, open for reading and writing.</summary>
+    internal FileStream Data => _data!;
+
+    /// <summary>The index under construction.</summary>
+    internal FileStream Index => _index!;
+
+    /// <summary>Takes the output for this process.</summary>
+    /// <exception cref="OutputException">Another process holds it, or the folder cannot be made.</exception>
+    internal static RunFolder Take(OutputPaths paths)
+    {
+        string file = Path.Combine(paths.Partial, "lock");
+        for (int attempt = 0; ; attempt++)
+        {
+            try
+            {
+                Directory.CreateDirectory(paths.Partial);
+                var held = new FileStream(file, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
+                if (!File.Exists(file))
+                {
+                    // The run that held it took the file away between our opening and our locking it.
+                    held.Dispose();
+                    continue;
+                }
+                File.WriteAllText(Path.Combine(paths.Partial, "owner"), $"process {Environment.ProcessId} on {Environment.MachineName}");
+                return new RunFolder(paths, held);
+            }
+            catch (IOException e) when (attempt < 20 && !File.Exists(file) && Directory.Exists(Path.GetDirectoryName(paths.Partial)) && !IoErrors.IsDiskFull(e))
+            {
+                // Another run is just ending and took its folder away; the next attempt finds none.
+                Thread.Sleep(10);
+            }
+            catch (IOException e) when (File.Exists(file) && !IoErrors.IsDiskFull(e))
+            {
+                throw new OutputException($"{paths.Output}: {Owner(paths)} is writing it; wait until it ends, or write to another file", e);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw IoErrors.Writing(paths.Output, e, resumable: false);
+            }
+        }
+    }
+
+    /// <summary>Opens the files: as the last run of the same identity left them, or empty. False where the output is complete already.</summary>
+    /// <exception cref="InputDataException">What is there belongs to another run.</exception>
+    internal bool Prepare(RunIdentity identity, bool resume)
+    {
+        if (resume && FinishPublishing(identity)) return false;
+        string run = In("run.json");
+        bool goOn = resume && File.Exists(run) && File.Exists(In("state"));
+        if (goOn)
+        {
+            identity.RequireSame(ReadJson(run), _paths.Output, "the unfinished output");
+        }
+        else
+        {
+            if (resume && File.Exists(_paths.Description) && File.Exists(_paths.Output))
+            {
+                identity.RequireSame(ReadJson(_paths.Description), _paths.Output, "the finished output");
+                return false;
+            }
+            StartedOver = File.Exists(In("state"));
+            Clear();
+            WriteAside("run.json", identity.ToJson());
+        }
+        _data = Open("data");
+        _index = Open("index.tsv");
+        if (goOn) CutToState();
+        return true;
+    }
+
+    /// <summary>Makes the present state the one to go on from.</summary>
+    /// <param name="records">Embeddings in the files.</param>
+    internal void Save(long records)
+    {
+        _data!.Flush(flushToDisk: true);
+        _index!.Flush(flushToDisk: true);
+        WriteAside("state", Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{records} {_data.Length} {_index.Length}\n")));
+    }
+
+    /// <summary>Gives the complete files their names.</summary>
+    /// <param name="head">Bytes that come before the data, or none.</param>
+    /// <param name="describe">The description, given the size of the output in bytes.</param>
+    internal void Publish(ReadOnlyMemory<byte> head, Func<long, byte[]> describe)
+    {
+        if (head.Length > 0) WriteWhole(head);
+        _data!.Flush(flushToDisk: true);
+        _index!.Flush(flushToDisk: true);
+        long size = head.Length + _data.Length;
+        _data.Dispose();
+        _index.Dispose();
+        WriteAside("description.json", describe(size));
+        // From here on a later run only renames.
+        WriteAside("publish", "the files here are complete\n"u8.ToArray());
+        RenameAll();
+        _published = true;
+    }
+
+    public void Dispose()
+    {
+        _data?.Dispose();
+        _index?.Dispose();
+        if (_published || Discard || !File.Exists(In("state"))) Clear();
+        TryDelete(In("owner"));
+        _lock.Dispose();
+        try
+        {
+            if (!Directory.EnumerateFileSystemEntries(_paths.Partial).Any()) Directory.Delete(_paths.Partial);
+        }
+        catch (IOException)
+        {
+            // Another run has taken the folder meanwhile: it is that run's now.
+        }
+    }
+
+    private string In(string name) => Path.Combine(_paths.Partial, name);
+
+    private bool FinishPublishing(RunIdentity identity)
+    {
+        if (!File.Exists(In("publish"))) return false;
+        identity.RequireSame(ReadJson(In("run.json")), _paths.Output, "the unfinished output");
+        RenameAll();
+        return _published = true;
+    }
+
+    private void RenameAll()
+    {
+        // The old description goes first and the new one comes last, so that it never describes a file of another run.
+        bool whole = File.Exists(In("whole"));
+        if (whole || File.Exists(In("data"))) TryDelete(_paths.Description);
+        if (whole) TryDelete(In("data"));
+        MoveIfThere(whole ? "whole" : "data", _paths.Output);
+        MoveIfThere("index.tsv", _paths.Index);
+        MoveIfThere("description.json", _paths.Description);
+    }
+
+    private void MoveIfThere(string name, string target)
+    {
+        if (File.Exists(In(name))) File.Move(In(name), target, overwrite: true);
+    }
+
+    private void CutToState()
+    {
+        string[] fields = File.ReadAllText(In("state")).Split(' ', '\n');
+        if (fields.Length < 3
+            || !long.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out long records)
+            || !long.TryParse(fields[1], NumberStyles.None, CultureInfo.InvariantCulture, out long data)
+            || !long.TryParse(fields[2], NumberStyles.None, CultureInfo.InvariantCulture, out long index)
+            || _data!.Length < data || _index!.Length < index)
+        {
+            throw new InputDataException(_paths.Partial, null, "the state of the unfinished output is damaged", "start over without --resume");
+        }
+        _data.SetLength(data);
+        _index.SetLength(index);
+        Records = records;
+    }
+
+    private void WriteWhole(ReadOnlyMemory<byte> head)
+    {
+        _data!.Flush();
+        _data.Position = 0;
+        using var whole = new FileStream(In("whole"), FileMode.Create, FileAccess.ReadWrite);
+        whole.Write(head.Span);
+        _data.CopyTo(whole, 1 << 20);
+        whole.Flush(flushToDisk: true);
+    }
+
+    private FileStream Open(string name) => new(In(name), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, 1 << 16);
+
+    private void WriteAside(string name, byte[] content)
+    {
+        string aside = In(name + ".new");
+        using (var f = new FileStream(aside, FileMode.Create, FileAccess.Write))
+        {
+            f.Write(content);
+            f.Flush(flushToDisk: true);
+        }
+        File.Move(aside, In(name), overwrite: true);
+    }
+
+    private void Clear()
+    {
+        // The state goes first, then the mark of complete files: without them nothing else is looked at.
+        foreach (string name in new[] { "state", "publish", "data", "whole", "index.tsv", "description.json", "run.json" })
+        {
+            TryDelete(In(name));
+            TryDelete(In(name + ".new"));
+        }
+    }
+
+    private static void TryDelete(string path)
+    {
+        if (File.Exists(path)) File.Delete(path);
+    }
+
+    private JsonNode ReadJson(string path)
+    {
+        try
+        {
+            return JsonNode.Parse(File.ReadAllBytes(path)) ?? throw new InputDataException(path, null, "is empty", "start over without --resume");
+        }
+        catch (System.Text.Json.JsonException e)
+        {
+            throw new InputDataException(path, null, $"is not the description of {_paths.Output}", "start over without --resume", e);
+        }
+    }
+
+    private static string Owner(OutputPaths paths)
+    {
+        string file = Path.Combine(paths.Partial, "owner");
+        try
+        {
+            return File.ReadAllText(file);
+        }
+        catch (IOException)
+        {
+            return "another process";
+        }
+    }
+}
