@@ -2,8 +2,12 @@ namespace Orthrus.Rna;
 
 /// <summary>
 /// Calls a CDS from sequence alone: the longest ATG..stop frame of the sense strand, the 5'-most of equals, where it has at least
-/// <see cref="ShortestCall"/> nucleotides and no longer open frame runs off either end of the transcript.
+/// <see cref="ShortestCall"/> nucleotides and no longer frame runs off an end of the transcript.
 /// </summary>
+/// <remarks>
+/// Off the 3' end runs a frame from an ATG that meets no stop; off the 5' end one that has no ATG before its first stop, so that its start
+/// may lie upstream. A transcript with such a longer frame is probably a fragment, and a shorter call inside it would be wrong.
+/// </remarks>
 public static class OpenReadingFrame
 {
     /// <summary>Shortest frame that is called, in nucleotides, stop codon included.</summary>
@@ -16,26 +20,23 @@ public static class OpenReadingFrame
         int bestStart = 0, bestLength = 0, longestOpen = 0;
         for (int frame = 0; frame < 3; frame++)
         {
-            int start = -1, codonsFrom = frame;
+            int start = -1, p = frame;
             bool fromEnd = true;
-            int p = frame;
             for (; p + 3 <= tracks.Length; p += 3)
             {
                 if (IsStop(tracks, p))
                 {
-                    if (start >= 0 && Better(p + 3 - start, start)) (bestStart, bestLength) = (start, p + 3 - start);
-                    // Before the first stop of a frame the reading may have begun upstream of the transcript.
-                    if (fromEnd) longestOpen = Math.Max(longestOpen, p + 3 - codonsFrom);
-                    (start, fromEnd, codonsFrom) = (-1, false, p + 3);
+                    int length = start < 0 ? 0 : p + 3 - start;
+                    if (length > bestLength || (length == bestLength && length > 0 && start < bestStart)) (bestStart, bestLength) = (start, length);
+                    if (fromEnd && start < 0) longestOpen = Math.Max(longestOpen, p + 3 - frame);
+                    (start, fromEnd) = (-1, false);
                 }
                 else if (start < 0 && IsStart(tracks, p)) start = p;
             }
-            // After the last stop a frame runs off the 3' end: from its ATG, or through the whole transcript.
-            if (start >= 0 || fromEnd) longestOpen = Math.Max(longestOpen, p - (fromEnd ? frame : start));
+            if (start >= 0) longestOpen = Math.Max(longestOpen, p - start);
+            else if (fromEnd) longestOpen = Math.Max(longestOpen, p - frame);
         }
         return bestLength >= ShortestCall && bestLength >= longestOpen ? (bestStart, bestStart + bestLength) : null;
-
-        bool Better(int length, int start) => length > bestLength || (length == bestLength && start < bestStart);
     }
 
     private static bool IsStart(ReadOnlySpan<byte> t, int p) =>
