@@ -1,0 +1,29 @@
+using Orthrus.Tensor;
+
+namespace Orthrus.Mamba;
+
+/// <summary>How positions become one vector.</summary>
+public enum Pooling
+{
+    /// <summary>Mean over all positions, after the final norm: the representation of the published models.</summary>
+    Mean,
+    /// <summary>The last position, after the final norm.</summary>
+    Last,
+    /// <summary>Maximum over positions of each dimension, after the final norm.</summary>
+    Max,
+}
+
+/// <summary>Options of an <see cref="Embedder"/>. None of them but dtype and vector width changes a bit of the result.</summary>
+public sealed record EmbedderOptions
+{
+    /// <summary>Threads; 0 takes one per logical processor.</summary>
+    public int Threads { get; init; }
+    /// <summary><see cref="DType.F32"/>, or <see cref="DType.F64"/> for checking.</summary>
+    public DType DType { get; init; } = DType.F32;
+    /// <summary>How positions become one vector.</summary>
+    public Pooling Pooling { get; init; } = Pooling.Mean;
+    /// <summary>Positions that go through the layers together; 0 chooses.</summary>
+    public int ChunkLength { get; init; }
+    /// <summary>512, 256 or 128 bits; 0 takes the widest that the processor runs at full speed.</summary>
+    public int VectorWidth { get; init; }
+}
