@@ -46,6 +46,24 @@ public sealed class Embedder : IDisposable
         Dimension = config.DModel;
     }
 
+    /// <summary>Packs the weights of a model.</summary>
+    /// <param name="model">A loaded or random model.</param>
+    /// <param name="options">Threads, precision, pooling; null for the defaults.</param>
+    /// <exception cref="ArgumentException">Options that do not exist.</exception>
+    public Embedder(OrthrusModel model, EmbedderOptions? options = null) : this(model.Config, name => model.Encoder[name].ToDouble(), options) => Model = model;
+
+    /// <summary>Loads a model and packs its weights.</summary>
+    /// <param name="pathOrName">A folder, a file, or the name of a built-in model; see <see cref="OrthrusModel.Load"/>.</param>
+    /// <param name="options">Threads, precision, pooling; null for the defaults.</param>
+    /// <exception cref="CheckpointException">The model cannot be loaded.</exception>
+    public static Embedder Load(string pathOrName, EmbedderOptions? options = null) => new(OrthrusModel.Load(pathOrName), options);
+
+    /// <summary>The model; null only for an embedder made from bare tensors.</summary>
+    public OrthrusModel? Model { get; }
+
+    /// <summary>Device, dtype, vector width and threads in words.</summary>
+    public string Description => $"cpu, {_options.DType}, {Width}-bit vectors, {_threads} {(_threads == 1 ? "thread" : "threads")}";
+
     /// <summary>Width of the embedding.</summary>
     public int Dimension { get; }
 

@@ -1,0 +1,95 @@
+using System.Text.Json;
+
+namespace Orthrus.Mamba;
+
+/// <summary>The published form: a folder with config.json and model.safetensors (or, in old repositories, a pickled weights file).</summary>
+internal static class HuggingFaceFolder
+{
+    private static readonly string[] WeightFiles = ["model.safetensors", "pytorch_model.bin"];
+
+    internal static OrthrusModel Load(string folder)
+    {
+        string configPath = Path.Combine(folder, "config.json");
+        if (!File.Exists(configPath)) throw new CheckpointException(folder, null, "the folder has no config.json", "give a Hugging Face folder, or a weights file");
+        string? weights = WeightFiles.Select(f => Path.Combine(folder, f)).FirstOrDefault(File.Exists)
+            ?? throw new CheckpointException(folder, null, "the folder has no model.safetensors");
+        var config = ReadConfig(configPath, out var entries, out bool hasMlmHead);
+        var parsed = CheckpointFile.ReadTensors(weights);
+        var encoder = new StateDict();
+        var heads = new StateDict();
+        foreach (var t in parsed.Tensors) (ModelAssembly.IsHead(t.Name) ? heads : encoder).Add(t);
+        ModelAssembly.Validate(weights, config, encoder);
+        if (hasMlmHead && !heads.Any(t => t.Name.StartsWith("sequence_head.", StringComparison.Ordinal)))
+            throw new CheckpointException(weights, "sequence_head.fc1.weight", "config.json says has_mlm_head, the weights hold none");
+        foreach (var t in heads)
+            if (!t.Name.EndsWith("num_batches_tracked", StringComparison.Ordinal)) ModelAssembly.RequireFinite(weights, t);
+        return new OrthrusModel
+        {
+            Config = config, Encoder = encoder, Heads = heads, Name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), Source = folder, Format = "hugging-face",
+            Sha256 = OrthrusModel.HashFile(weights), Provenance = entries,
+            Trained = !entries.TryGetValue("trained", out string? trained) || trained != "False",
+        };
+    }
+
+    internal static void Save(OrthrusModel model, string folder)
+    {
+        Directory.CreateDirectory(folder);
+        var heads = model.Heads.Where(t => t.Name.StartsWith("sequence_head.", StringComparison.Ordinal)).ToArray();
+        SafeTensors.Write(Path.Combine(folder, "model.safetensors"), [.. model.Encoder, .. heads], new Dictionary<string, string> { ["format"] = "pt" });
+        string path = Path.Combine(folder, "config.json"), aside = path + ".partial";
+        using (var file = new FileStream(aside, FileMode.Create, FileAccess.Write))
+        {
+            using (var json = new Utf8JsonWriter(file, new JsonWriterOptions { Indented = true }))
+            {
+                json.WriteStartObject();
+                json.WriteStartArray("architectures");
+                json.WriteStringValue("OrthrusPretrainedModel");
+                json.WriteEndArray();
+                json.WriteStartObject("auto_map");
+                json.WriteString("AutoConfig", "orthrus_hf.OrthrusConfig");
+                json.WriteString("AutoModel", "orthrus_hf.OrthrusPretrainedModel");
+                json.WriteEndObject();
+                json.WriteBoolean("has_mlm_head", heads.Length > 0);
+                json.WriteNumber("mlm_head_body", 512);
+                json.WriteNumber("mlm_head_dim", 4);
+                json.WriteString("mlm_head_norm_type", "batchnorm");
+                json.WriteString("model_type", "orthrus");
+                json.WriteNumber("n_tracks", model.Config.NTracks);
+                json.WriteNumber("ssm_model_dim", model.Config.DModel);
+                json.WriteNumber("ssm_n_layers", model.Config.NLayer);
+                json.WriteString("torch_dtype", "float32");
+                if (!model.Trained) json.WriteBoolean("trained", false);
+                json.WriteString("transformers_version", "4.45.2");
+                json.WriteEndObject();
+            }
+            file.Flush(flushToDisk: true);
+        }
+        File.Move(aside, path, overwrite: true);
+    }
+
+    private static MambaConfig ReadConfig(string path, out IReadOnlyDictionary<string, string> entries, out bool hasMlmHead)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(File.ReadAllBytes(path), new JsonDocumentOptions { MaxDepth = 64 });
+            var root = json.RootElement;
+            if (root.ValueKind != JsonValueKind.Object) throw new CheckpointException(path, null, "not a JSON object");
+            if (root.TryGetProperty("model_type", out var type) && type.GetString() != "orthrus")
+                throw new CheckpointException(path, "model_type", $"is {type.GetString()}, not orthrus");
+            hasMlmHead = root.TryGetProperty("has_mlm_head", out var mlm) && mlm.ValueKind == JsonValueKind.True;
+            entries = root.EnumerateObject().DistinctBy(p => p.Name).ToDictionary(p => p.Name, p => p.Value.ToString());
+            // Defaults are those of upstream's configuration class.
+            return ModelAssembly.Checked(path, Number(path, root, "ssm_model_dim", 256), Number(path, root, "ssm_n_layers", 3), Number(path, root, "n_tracks", 4));
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or IOException or UnauthorizedAccessException)
+        {
+            throw new CheckpointException(path, null, "not a readable JSON configuration", null, e);
+        }
+    }
+
+    private static long Number(string path, JsonElement root, string name, long otherwise)
+    {
+        if (!root.TryGetProperty(name, out var e)) return otherwise;
+        return e.ValueKind == JsonValueKind.Number && e.TryGetInt64(out long n) ? n : throw new CheckpointException(path, name, $"{e.GetRawText()} is not an integer");
+    }
+}

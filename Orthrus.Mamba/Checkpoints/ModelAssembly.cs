@@ -1,0 +1,65 @@
+using System.Numerics;
+using Orthrus.Tensor;
+
+namespace Orthrus.Mamba;
+
+/// <summary>Checks that tensors are exactly those of an encoder, and infers sizes where no configuration says them.</summary>
+internal static class ModelAssembly
+{
+    private const int LargestWidth = 65_536, LargestDepth = 10_000;
+
+    /// <summary>First components of head names; everything else beside the encoder is refused.</summary>
+    internal static readonly string[] HeadPrefixes =
+        ["projection_head.", "contrastive_projection_head.", "splice_self_head.", "ortho_head.", "sequence_head.", "splice_head.", "codon_head."];
+
+    internal static bool IsHead(string name) => HeadPrefixes.Any(p => name.StartsWith(p, StringComparison.Ordinal));
+
+    /// <summary>Sizes from the shapes alone.</summary>
+    internal static MambaConfig Infer(string file, StateDict encoder)
+    {
+        if (!encoder.Contains("embedding.weight")) throw new CheckpointException(file, "embedding.weight", "the tensor is missing: this is not an Orthrus encoder");
+        var shape = encoder["embedding.weight"].Shape;
+        if (shape.Count != 2) throw new CheckpointException(file, "embedding.weight", $"has shape ({string.Join(", ", shape)}); want (width, tracks)");
+        int layers = 0;
+        while (encoder.Contains($"layers.{layers}.norm.weight")) layers++;
+        return Checked(file, shape[0], layers, shape[1]);
+    }
+
+    internal static MambaConfig Checked(string file, long width, long layers, long tracks)
+    {
+        if (width is < 1 or > LargestWidth) throw new CheckpointException(file, "ssm_model_dim", $"a width of {width}; want 1 to {LargestWidth}");
+        if (layers is < 1 or > LargestDepth) throw new CheckpointException(file, "ssm_n_layers", $"{layers} layers; want 1 to {LargestDepth}");
+        if (tracks is not (4 or 6)) throw new CheckpointException(file, "n_tracks", $"{tracks} input tracks; only 4 and 6 exist");
+        return new MambaConfig((int)width, (int)layers, (int)tracks);
+    }
+
+    /// <summary>Requires exactly the tensors of the configuration, floating and finite.</summary>
+    internal static void Validate(string file, MambaConfig config, StateDict encoder)
+    {
+        // Depth first: naming one absent layer beats naming its first tensor, and nothing is allocated for a claimed billion of them.
+        int stored = 0;
+        while (encoder.Contains($"layers.{stored}.norm.weight") || encoder.Contains($"layers.{stored}.mixer.A_log")) stored++;
+        if (encoder.FirstOrDefault(t => t.Name.Contains(".mamba_fwd.", StringComparison.Ordinal) || t.Name.Contains(".mamba_rev.", StringComparison.Ordinal)) is { } bidirectional && !config.Bidirectional)
+            throw new CheckpointException(file, bidirectional.Name, "the checkpoint is of a bidirectional encoder, the configuration is unidirectional");
+        if (stored != config.NLayer && encoder.Contains("embedding.weight"))
+            throw new CheckpointException(file, null, $"the configuration says {config.NLayer} layers, the file holds {stored}");
+        var expected = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var (name, shape) in EncoderLayout.Tensors(config))
+        {
+            expected.Add(name);
+            if (!encoder.Contains(name)) throw new CheckpointException(file, name, "the tensor is missing");
+            var t = encoder[name];
+            if (!t.Shape.SequenceEqual(shape)) throw new CheckpointException(file, name, $"has shape ({string.Join(", ", t.Shape)}); want ({string.Join(", ", shape)})");
+            RequireFinite(file, t);
+        }
+        foreach (var t in encoder)
+            if (!expected.Contains(t.Name)) throw new CheckpointException(file, t.Name, "the tensor is not part of the encoder that the configuration describes");
+    }
+
+    internal static void RequireFinite(string file, StateTensor t)
+    {
+        if (t.DType is not (DType.F32 or DType.F64 or DType.F16 or DType.BF16)) throw new CheckpointException(file, t.Name, $"holds {t.DType}, not real numbers");
+        foreach (float v in t.ToSingle())
+            if (!float.IsFinite(v)) throw new CheckpointException(file, t.Name, $"holds {(float.IsNaN(v) ? "NaN" : "infinity")}", "the checkpoint is damaged or its training diverged");
+    }
+}

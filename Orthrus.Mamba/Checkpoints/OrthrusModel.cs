@@ -1,0 +1,84 @@
+using System.Security.Cryptography;
+using Orthrus.Tensor;
+
+namespace Orthrus.Mamba;
+
+/// <summary>An encoder with its heads as they stand in a checkpoint: configuration, named tensors, provenance. Nothing is computed here.</summary>
+public sealed class OrthrusModel
+{
+    /// <summary>Built-in models with random weights, 64 x 3.</summary>
+    public static IReadOnlyList<string> BuiltIn { get; } = ["random-mamba-4track", "random-mamba-6track"];
+
+    private const ulong BuiltInSeed = 0;
+
+    /// <summary>Sizes of the encoder.</summary>
+    public required MambaConfig Config { get; init; }
+    /// <summary>The encoder's tensors by published name, without prefix.</summary>
+    public required StateDict Encoder { get; init; }
+    /// <summary>Tensors of the heads under their full names; empty where the file has none.</summary>
+    public StateDict Heads { get; init; } = new();
+    /// <summary>Short name: a built-in's, or that of the file or folder.</summary>
+    public required string Name { get; init; }
+    /// <summary>Path as the user named it; "built-in" for built-ins.</summary>
+    public required string Source { get; init; }
+    /// <summary>Form of the file: "hugging-face", "safetensors", "torch", "lightning", "random".</summary>
+    public required string Format { get; init; }
+    /// <summary>SHA-256 of the weights file, lower-case hex; for random weights of the canonical bytes of all tensors in order.</summary>
+    public required string Sha256 { get; init; }
+    /// <summary>False for random weights.</summary>
+    public bool Trained { get; init; } = true;
+    /// <summary>What the file says of its origin: step, epoch, library versions, configuration entries.</summary>
+    public IReadOnlyDictionary<string, string> Provenance { get; init; } = new Dictionary<string, string>();
+    /// <summary>Optimiser states of a training checkpoint in file order; empty otherwise.</summary>
+    public IReadOnlyList<OptimizerTensorState> Optimizer { get; init; } = [];
+
+    /// <summary>Number of parameters of the encoder without heads.</summary>
+    public long ParameterCount => EncoderLayout.ParameterCount(Config);
+
+    /// <summary>Loads a model.</summary>
+    /// <param name="pathOrName">A folder, a file of any supported form, or the name of a built-in model.</param>
+    /// <exception cref="CheckpointException">Missing, broken, hostile or unfitting files.</exception>
+    public static OrthrusModel Load(string pathOrName)
+    {
+        for (int i = 0; i < BuiltIn.Count; i++)
+            if (pathOrName == BuiltIn[i] && !Path.Exists(pathOrName)) return Random(new MambaConfig(64, 3, i == 0 ? 4 : 6), BuiltInSeed, pathOrName, "built-in");
+        if (Directory.Exists(pathOrName)) return HuggingFaceFolder.Load(pathOrName);
+        if (File.Exists(pathOrName)) return CheckpointFile.Load(pathOrName);
+        throw new CheckpointException(pathOrName, null, "no such model", $"give a file, a folder, or one of {string.Join(", ", BuiltIn)}");
+    }
+
+    /// <summary>A model with random weights by upstream's initialisation.</summary>
+    /// <param name="config">Sizes.</param>
+    /// <param name="seed">Same seed, same weights, on every machine.</param>
+    public static OrthrusModel Create(MambaConfig config, ulong seed) => Random(config, seed, $"random-{config.DModel}x{config.NLayer}-{config.NTracks}track", "random");
+
+    /// <summary>Writes config.json and model.safetensors as upstream's code reads them; aside first, then renamed.</summary>
+    /// <param name="folder">The folder to make or fill.</param>
+    public void SaveHuggingFace(string folder) => HuggingFaceFolder.Save(this, folder);
+
+    private static OrthrusModel Random(MambaConfig config, ulong seed, string name, string source)
+    {
+        var weights = EncoderLayout.Initialise(config, seed);
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (var t in weights) hash.AppendData(t.ToBytes());
+        return new OrthrusModel
+        {
+            Config = config, Encoder = weights, Name = name, Source = source, Format = "random", Trained = false,
+            Sha256 = Convert.ToHexStringLower(hash.GetHashAndReset()),
+            Provenance = new Dictionary<string, string> { ["seed"] = seed.ToString(), ["initialisation"] = "random, untrained" },
+        };
+    }
+
+    internal static string HashFile(string path)
+    {
+        using var stream = File.OpenRead(path);
+        return Convert.ToHexStringLower(SHA256.HashData(stream));
+    }
+}
+
+/// <summary>Moments of one parameter in a training checkpoint.</summary>
+/// <param name="Index">Index over all parameter groups.</param>
+/// <param name="Step">Updates done.</param>
+/// <param name="ExpAvg">First moment.</param>
+/// <param name="ExpAvgSq">Second moment.</param>
+public sealed record OptimizerTensorState(int Index, double Step, StateTensor ExpAvg, StateTensor ExpAvgSq);

@@ -1,0 +1,179 @@
+using System.Buffers.Binary;
+using System.Text;
+using System.Text.Json;
+using Microsoft.Win32.SafeHandles;
+using Orthrus.Tensor;
+
+namespace Orthrus.Mamba;
+
+/// <summary>
+/// The safetensors format: 8 bytes of little-endian header length, a JSON header (name to dtype, shape, data_offsets), raw data. The reader is as
+/// strict as the format's own: no holes, overlaps, duplicate names or bytes past the end.
+/// </summary>
+public static class SafeTensors
+{
+    private const long LargestHeader = 100_000_000;
+
+    /// <summary>Reads the header of a file; data are read tensor by tensor when asked for.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="metadata">Its __metadata__ strings.</param>
+    /// <exception cref="CheckpointException">The file is not a correct safetensors file.</exception>
+    public static StateDict Read(string path, out IReadOnlyDictionary<string, string> metadata)
+    {
+        using var file = Open(path);
+        long length = RandomAccess.GetLength(file);
+        Span<byte> prefix = stackalloc byte[8];
+        if (length < 8) throw Broken(path, $"{length} bytes are too few for a safetensors file");
+        ReadExactly(file, prefix, 0, path);
+        ulong declared = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
+        if (declared is 0 or > (ulong)LargestHeader || (long)declared > length - 8)
+            throw Broken(path, $"the header is said to be {declared} bytes long; this is not a safetensors file or it is cut off");
+        var header = new byte[(int)declared];
+        ReadExactly(file, header, 8, path);
+        long data = 8 + (long)declared;
+        return Parse(path, header, data, length - data, out metadata);
+    }
+
+    private static StateDict Parse(string path, byte[] header, long data, long dataLength, out IReadOnlyDictionary<string, string> metadata)
+    {
+        var texts = new Dictionary<string, string>();
+        var entries = new List<(string Name, DType DType, long[] Shape, long Begin, long End)>();
+        try
+        {
+            using var json = JsonDocument.Parse(header, new JsonDocumentOptions { MaxDepth = 16 });
+            if (json.RootElement.ValueKind != JsonValueKind.Object) throw Broken(path, "the header is not a JSON object");
+            foreach (var p in json.RootElement.EnumerateObject())
+            {
+                if (p.Name == "__metadata__")
+                {
+                    if (p.Value.ValueKind != JsonValueKind.Object) throw Broken(path, "__metadata__ is not a JSON object");
+                    foreach (var m in p.Value.EnumerateObject()) texts[m.Name] = m.Value.ValueKind == JsonValueKind.String ? m.Value.GetString()! : m.Value.GetRawText();
+                }
+                else entries.Add(Entry(path, p.Name, p.Value));
+            }
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException or DecoderFallbackException)
+        {
+            throw Broken(path, "the header is not valid JSON", e);
+        }
+        metadata = texts;
+        long at = 0;
+        foreach (var e in entries.OrderBy(e => e.Begin).ThenBy(e => e.End))
+        {
+            if (e.Begin != at) throw new CheckpointException(path, e.Name, e.Begin < at ? "the tensor overlaps another" : $"{e.Begin - at} unused bytes before the tensor");
+            at = e.End;
+        }
+        if (at != dataLength) throw Broken(path, $"the tensors take {at} bytes, the file holds {dataLength}");
+        var result = new StateDict();
+        foreach (var e in entries)
+        {
+            long begin = data + e.Begin;
+            if (result.Contains(e.Name)) throw new CheckpointException(path, e.Name, "the name appears twice");
+            result.Add(new StateTensor(e.Name, e.DType, e.Shape, to =>
+            {
+                using var file = Open(path);
+                ReadExactly(file, to, begin, path);
+            }));
+        }
+        return result;
+    }
+
+    private static (string, DType, long[], long, long) Entry(string path, string name, JsonElement e)
+    {
+        if (e.ValueKind != JsonValueKind.Object || !e.TryGetProperty("dtype", out var dtypeText) || !e.TryGetProperty("shape", out var shapeList) || !e.TryGetProperty("data_offsets", out var offsets))
+            throw new CheckpointException(path, name, "the header's entry lacks dtype, shape or data_offsets");
+        DType dtype = dtypeText.GetString() switch
+        {
+            "F64" => DType.F64, "F32" => DType.F32, "F16" => DType.F16, "BF16" => DType.BF16,
+            "I64" => DType.I64, "I32" => DType.I32, "U8" => DType.U8, "BOOL" => DType.Bool,
+            var other => throw new CheckpointException(path, name, $"dtype {other} is not known"),
+        };
+        long[] shape = [.. shapeList.EnumerateArray().Select(v => v.GetInt64())];
+        if (offsets.GetArrayLength() != 2) throw new CheckpointException(path, name, "data_offsets are not two numbers");
+        long begin = offsets[0].GetInt64(), end = offsets[1].GetInt64();
+        if (begin < 0 || end < begin || shape.Any(n => n < 0)) throw new CheckpointException(path, name, "negative extent or offset");
+        long bytes = dtype.Size();
+        try
+        {
+            foreach (long n in shape) bytes = checked(bytes * n);
+        }
+        catch (OverflowException)
+        {
+            throw new CheckpointException(path, name, "the extents' product is too large");
+        }
+        if (bytes != end - begin) throw new CheckpointException(path, name, $"shape and dtype want {bytes} bytes, the offsets give {end - begin}");
+        return (name, dtype, shape, begin, end);
+    }
+
+    /// <summary>Writes tensors to a file, aside first, flushed and then renamed.</summary>
+    /// <param name="path">The file to make or replace.</param>
+    /// <param name="tensors">In the order of the file.</param>
+    /// <param name="metadata">Strings for __metadata__, or null.</param>
+    public static void Write(string path, IReadOnlyCollection<StateTensor> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    {
+        using var header = new MemoryStream();
+        using (var json = new Utf8JsonWriter(header))
+        {
+            json.WriteStartObject();
+            if (metadata is { Count: > 0 })
+            {
+                json.WriteStartObject("__metadata__");
+                foreach (var (k, v) in metadata) json.WriteString(k, v);
+                json.WriteEndObject();
+            }
+            long at = 0;
+            foreach (var t in tensors)
+            {
+                json.WriteStartObject(t.Name);
+                json.WriteString("dtype", t.DType == DType.Bool ? "BOOL" : t.DType.ToString());
+                json.WriteStartArray("shape");
+                foreach (long n in t.Shape) json.WriteNumberValue(n);
+                json.WriteEndArray();
+                json.WriteStartArray("data_offsets");
+                json.WriteNumberValue(at);
+                json.WriteNumberValue(at += t.ByteCount);
+                json.WriteEndArray();
+                json.WriteEndObject();
+            }
+            json.WriteEndObject();
+        }
+        // Spaces after the JSON align the data to 8 bytes, as the reference writer does.
+        while (header.Length % 8 != 0) header.WriteByte((byte)' ');
+        string aside = path + ".partial";
+        using (var file = new FileStream(aside, FileMode.Create, FileAccess.Write))
+        {
+            Span<byte> prefix = stackalloc byte[8];
+            BinaryPrimitives.WriteInt64LittleEndian(prefix, header.Length);
+            file.Write(prefix);
+            header.WriteTo(file);
+            foreach (var t in tensors) file.Write(t.ToBytes());
+            file.Flush(flushToDisk: true);
+        }
+        File.Move(aside, path, overwrite: true);
+    }
+
+    internal static SafeFileHandle Open(string path)
+    {
+        try
+        {
+            return File.OpenHandle(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            throw new CheckpointException(path, null, "the file cannot be read", "check the path and its permissions", e);
+        }
+    }
+
+    internal static void ReadExactly(SafeFileHandle file, Span<byte> to, long at, string path)
+    {
+        while (to.Length > 0)
+        {
+            int n = RandomAccess.Read(file, to, at);
+            if (n == 0) throw Broken(path, "the file ends too early");
+            to = to[n..];
+            at += n;
+        }
+    }
+
+    private static CheckpointException Broken(string path, string problem, Exception? inner = null) => new(path, null, problem, "download it again", inner);
+}
