@@ -46,6 +46,16 @@ public sealed class Parameter
     /// <summary>Forgets the gradient. The next one overwrites it, so that nothing is cleared.</summary>
     public void ClearGrad() => HasGrad = false;
 
+    /// <summary>Overwrites the value with another tensor's.</summary>
+    /// <param name="source">Same extents, element type and device.</param>
+    /// <exception cref="ShapeException">It does not fit.</exception>
+    public void Assign(in Tensor source)
+    {
+        if (source.Shape != Value.Shape || source.DType != Value.DType) throw new ShapeException($"a parameter {Value} cannot take {source}");
+        if (source.Device != Value.Device) throw new DeviceException($"a parameter of {Value.Device.Name} cannot take a tensor of {source.Device.Name}");
+        Value.Device.Copy(Value.Address, source.Address, source.Bytes);
+    }
+
     internal Tensor NeedGradBuffer()
     {
         if (GradBuffer.IsNone) GradBuffer = _scope.Empty(Value.Shape, Value.DType);

@@ -187,6 +187,12 @@ public sealed unsafe partial class Tape : IDisposable
         return new Frame(this, _valueCount, _depth);
     }
 
+    /// <summary>Ends a value before its frame does, in a loop that hands values on. What backward reads stays until its node has run.</summary>
+    public void Free(Variable variable)
+    {
+        if (!variable.IsNone) End(ref _values[_values[Index(variable)].Root]);
+    }
+
     /// <summary>Moves the memory of a result to a scope of the caller's, which then frees it.</summary>
     /// <exception cref="LifetimeException">The variable is a leaf or view, or backward still reads it.</exception>
     public Tensor Keep(Variable variable, Scope outer)
@@ -228,12 +234,14 @@ public sealed unsafe partial class Tape : IDisposable
         if (_depth != depth) throw new LifetimeException("frames of a tape must end in reverse order of their opening");
         _depth--;
         for (int i = first; i < _valueCount; i++)
-        {
-            ref var v = ref _values[i];
-            if (v.Depth != depth || (v.Flags & (Flags.Owned | Flags.Ended)) != Flags.Owned) continue;
-            if ((v.Flags & Flags.Saved) != 0) v.Flags |= Flags.Ended;
-            else Release(ref v);
-        }
+            if (_values[i].Depth == depth) End(ref _values[i]);
+    }
+
+    private void End(ref Value v)
+    {
+        if ((v.Flags & (Flags.Owned | Flags.Ended)) != Flags.Owned) return;
+        if ((v.Flags & Flags.Saved) != 0) v.Flags |= Flags.Ended;
+        else Release(ref v);
     }
 
     internal Variable KeepFrom(Variable variable, int depth)

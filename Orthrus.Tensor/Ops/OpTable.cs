@@ -17,6 +17,13 @@ public static class OpTable
         OpRow.Of<CrossEntropy, CrossEntropy.Attr>(),
         OpRow.Of<BceWithLogits, BceWithLogits.Attr>(),
         OpRow.Of<Mse, Mse.Attr>(),
+        OpRow.Of<Linear, NoAttr>(),
+        OpRow.Of<AddLayerNorm, AddLayerNorm.Attr>(),
+        OpRow.Of<ReLU, NoAttr>(),
+        OpRow.Of<Sigmoid, NoAttr>(),
+        OpRow.Of<TrackEmbedding, NoAttr>(),
+        OpRow.Of<CausalConv1d, NoAttr>(),
+        OpRow.Of<SelectiveScan, NoAttr>(),
         OpRow.Of<Combine, Combine.Attr>(),
         OpRow.Of<ReverseSequence, NoAttr>(),
     ];

@@ -163,6 +163,12 @@ public class TapeTests
         using var off = Tape.Off(device);
         var c = off.Constant(x.Value);
         before = device.LiveBlocks;
+        var early = SiLU(off, c);
+        off.Free(early);
+        off.Free(early);
+        off.Free(c);
+        Assert.Equal(before, device.LiveBlocks);
+        Assert.Throws<LifetimeException>(() => early.Value.ToArray<double>());
         using (var frame = off.Open())
         {
             using (var inner = off.Open()) kept = frame.Keep(inner.Keep(SiLU(off, SiLU(off, c))));

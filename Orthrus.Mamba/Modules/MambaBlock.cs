@@ -1,0 +1,48 @@
+using Orthrus.Autograd;
+
+namespace Orthrus.Mamba;
+
+/// <summary>Layer norm of the residual stream, then the mixer. The residual stream itself passes by.</summary>
+public sealed class MambaBlock : Module, IRecomputable
+{
+    private readonly MambaMixer? _mixer;
+    private readonly BiMambaMixer? _bidirectional;
+
+    /// <summary>Makes the block; its weights are zeros until initialised or loaded.</summary>
+    public MambaBlock(ParameterStore store, MambaConfig config)
+    {
+        if (config.Bidirectional) _bidirectional = new(store, config);
+        else _mixer = new(store, config);
+        Norm = new(store, config.DModel);
+    }
+
+    /// <summary>Before the mixer.</summary>
+    public LayerNormLayer Norm { get; }
+
+    /// <inheritdoc/>
+    public override void Visit(ParameterVisitor visitor)
+    {
+        visitor.Child("mixer", _mixer ?? (Module)_bidirectional!);
+        visitor.Child("norm", Norm);
+    }
+
+    /// <summary>One step of the residual stream.</summary>
+    /// <param name="tape">Where to record.</param>
+    /// <param name="inputs">Output of the block before (B, L, D); residual stream before that output was added, none in the first block; lengths (B) or none.</param>
+    /// <param name="outputs">The mixer's output; the stream that was normalised, none in the first block, where it is the first input.</param>
+    public void Forward(Tape tape, ReadOnlySpan<Variable> inputs, Span<Variable> outputs) => Forward(tape, inputs, outputs, null, "");
+
+    internal void Forward(Tape tape, ReadOnlySpan<Variable> inputs, Span<Variable> outputs, Action<string, Variable>? observe, string name)
+    {
+        using var frame = tape.Open();
+        Variable h = inputs[0], residual = inputs[1], lengths = inputs[2], u, sum = Variable.None;
+        if (residual.IsNone) u = Norm.Forward(tape, h);
+        else (u, sum) = Norm.AddForward(tape, h, residual);
+        var y = _mixer is not null ? _mixer.Forward(tape, u) : _bidirectional!.Forward(tape, u, lengths);
+        observe?.Invoke(name + "residual", residual.IsNone ? h : sum);
+        observe?.Invoke(name + "norm", u);
+        observe?.Invoke(name + "mixer", y);
+        outputs[0] = frame.Keep(y);
+        outputs[1] = frame.Keep(sum);
+    }
+}

@@ -1,0 +1,94 @@
+using Orthrus.Autograd;
+using Orthrus.Tensor;
+
+namespace Orthrus.Mamba;
+
+using Tensor = Orthrus.Tensor.Tensor;
+
+/// <summary>
+/// The Orthrus encoder as a trainable module: track bytes (B, L) to per-position vectors (B, L, D). Parameter names and order are those of the
+/// published files. Any width and number of layers; float32 or float64. Source: Orthrus; Gu and Dao 2023.
+/// </summary>
+public sealed class MixerModel : Module
+{
+    private readonly MambaBlock[] _blocks;
+
+    /// <summary>Makes the encoder; its weights are zeros until initialised or loaded.</summary>
+    /// <param name="store">Owner of the weights.</param>
+    /// <param name="config">Sizes.</param>
+    public MixerModel(ParameterStore store, MambaConfig config)
+    {
+        Config = config;
+        Embedding = new(store, config.NTracks, config.DModel, bias: true);
+        _blocks = [.. Enumerable.Range(0, config.NLayer).Select(_ => new MambaBlock(store, config))];
+        NormF = new(store, config.DModel);
+    }
+
+    /// <summary>Sizes.</summary>
+    public MambaConfig Config { get; }
+    /// <summary>Input projection: weight (D, C), bias (D).</summary>
+    public LinearLayer Embedding { get; }
+    /// <summary>Mixer blocks in order.</summary>
+    public IReadOnlyList<MambaBlock> Blocks => _blocks;
+    /// <summary>Last norm.</summary>
+    public LayerNormLayer NormF { get; }
+
+    /// <summary>Keep only the values between blocks while recording, and run each block again in backward: same bits, less memory, more time.</summary>
+    public bool Recompute { get; set; }
+
+    /// <inheritdoc/>
+    public override void Visit(ParameterVisitor visitor)
+    {
+        visitor.Child("embedding", Embedding);
+        for (int i = 0; i < _blocks.Length; i++) visitor.Child($"layers.{i}", _blocks[i]);
+        visitor.Child("norm_f", NormF);
+    }
+
+    /// <summary>Encodes track bytes.</summary>
+    /// <param name="tape">Where to record.</param>
+    /// <param name="tracks">(B, L) U8; bits 0 to 3 are A, C, G, T, bit 4 the first base of a codon, bit 5 the last base of an exon; 0 pads.</param>
+    /// <param name="lengths">(B) I32; only the bidirectional variant reads it, none where all records have length L.</param>
+    /// <returns>(B, L, D), after the last norm.</returns>
+    public Variable Forward(Tape tape, in Tensor tracks, in Tensor lengths = default) => Forward(tape, tracks, lengths, null);
+
+    internal Variable Forward(Tape tape, in Tensor tracks, in Tensor lengths, Action<string, Variable>? observe)
+    {
+        using var outer = tape.Open();
+        Variable length = tape.Constant(lengths), residual = Variable.None;
+        var h = Functions.EmbedTracks(tape, tape.Constant(tracks), tape.Use(Embedding.Weight), tape.Use(Embedding.Bias!));
+        observe?.Invoke("embedding", h);
+        Span<Variable> outputs = [default, default];
+        for (int i = 0; i < _blocks.Length; i++)
+        {
+            using var frame = tape.Open();
+            if (Recompute && tape.IsRecording && observe is null) tape.Recompute(_blocks[i], [h, residual, length], outputs);
+            else _blocks[i].Forward(tape, [h, residual, length], outputs, observe, observe is null ? "" : $"layers.{i}.");
+            var before = residual;
+            if (residual.IsNone) residual = h; // in the first block the stream is its own input
+            else
+            {
+                residual = frame.Keep(outputs[1]);
+                tape.Free(before);
+                tape.Free(h);
+            }
+            h = frame.Keep(outputs[0]);
+        }
+        if (residual.IsNone) return outer.Keep(NormF.Forward(tape, h));
+        var (y, sum) = NormF.AddForward(tape, h, residual);
+        observe?.Invoke("residual_f", sum);
+        return outer.Keep(y);
+    }
+
+    /// <summary>Encodes and takes the mean over each record's own positions.</summary>
+    /// <param name="tape">Where to record.</param>
+    /// <param name="tracks">(B, L) U8.</param>
+    /// <param name="lengths">(B) I32, at least 1.</param>
+    /// <returns>(B, D).</returns>
+    /// <exception cref="ShapeException">A length below 1.</exception>
+    public Variable Represent(Tape tape, in Tensor tracks, in Tensor lengths)
+    {
+        using var frame = tape.Open();
+        var y = Forward(tape, tracks, lengths);
+        return frame.Keep(Functions.MeanPool(tape, y, tape.Constant(lengths)));
+    }
+}
