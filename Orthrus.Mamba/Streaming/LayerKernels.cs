@@ -132,30 +132,51 @@ internal static unsafe class LayerKernels<V, T> where V : unmanaged, ISimd<V, T>
         V.Store(state + 15 * V.Lanes, s15);
     }
 
+    /// <summary>Rows of <see cref="Decay8"/> whose results stay in the first-level cache.</summary>
+    internal const int DecayRows = 16;
+
+    /// <summary>exp(delta A) of a group of 8 states: [length][8][lanes].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    internal static void Decay8(T* delta, T* a2, T* limit, T* decay, int length)
+    {
+        for (int t = 0; t < length; t++, delta += V.Lanes)
+        {
+            V d = V.Min(V.Load(delta), V.Load(limit));
+            for (T* a = a2; a < a2 + 8 * V.Lanes; a += 4 * V.Lanes, decay += 4 * V.Lanes)
+            {
+                V.Store(decay + 0 * V.Lanes, V.Exp2Decay(d * V.Load(a + 0 * V.Lanes)));
+                V.Store(decay + 1 * V.Lanes, V.Exp2Decay(d * V.Load(a + 1 * V.Lanes)));
+                V.Store(decay + 2 * V.Lanes, V.Exp2Decay(d * V.Load(a + 2 * V.Lanes)));
+                V.Store(decay + 3 * V.Lanes, V.Exp2Decay(d * V.Load(a + 3 * V.Lanes)));
+            }
+        }
+    }
+
     /// <summary>
-    /// The same for a group of 8 states, for narrow register files and other numbers of states: partial outputs go through <paramref name="partial"/>.
+    /// The scan for a group of 8 states whose decays stand in <paramref name="decay"/>: with 16 registers, exponentials inside the scan would push the states out.
+    /// Partial outputs of all groups but the last go through <paramref name="partial"/>.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    internal static void Scan8(T* x, T* delta, T* gate, T* b, T* c, nint stride, T* a2, T* limit, T* skip, T* state, int length, T* partial, bool first, bool last)
+    internal static void Scan8(T* x, T* delta, T* gate, T* b, T* c, nint stride, T* decay, T* skip, T* state, int length, T* partial, bool first, bool last)
     {
         V s0 = V.Load(state + 0 * V.Lanes), s1 = V.Load(state + 1 * V.Lanes), s2 = V.Load(state + 2 * V.Lanes), s3 = V.Load(state + 3 * V.Lanes), s4 = V.Load(state + 4 * V.Lanes), s5 = V.Load(state + 5 * V.Lanes), s6 = V.Load(state + 6 * V.Lanes), s7 = V.Load(state + 7 * V.Lanes);
         for (int t = 0; t < length; t++)
         {
-            V dt = V.Load(delta), u = V.Load(x), decay = V.Min(dt, V.Load(limit)), drive = dt * u;
+            V u = V.Load(x), drive = V.Load(delta) * u;
             V y = first ? V.Load(skip) * u : V.Load(partial), o = V.Zero;
-            s0 = V.Fma(s0, V.Exp2Decay(decay * V.Load(a2 + 0 * V.Lanes)), drive * V.Set(b[0 / V.Lanes * stride + 0 % V.Lanes])); y = V.Fma(s0, V.Set(c[0 / V.Lanes * stride + 0 % V.Lanes]), y);
-            s1 = V.Fma(s1, V.Exp2Decay(decay * V.Load(a2 + 1 * V.Lanes)), drive * V.Set(b[1 / V.Lanes * stride + 1 % V.Lanes])); o = V.Fma(s1, V.Set(c[1 / V.Lanes * stride + 1 % V.Lanes]), o);
-            s2 = V.Fma(s2, V.Exp2Decay(decay * V.Load(a2 + 2 * V.Lanes)), drive * V.Set(b[2 / V.Lanes * stride + 2 % V.Lanes])); y = V.Fma(s2, V.Set(c[2 / V.Lanes * stride + 2 % V.Lanes]), y);
-            s3 = V.Fma(s3, V.Exp2Decay(decay * V.Load(a2 + 3 * V.Lanes)), drive * V.Set(b[3 / V.Lanes * stride + 3 % V.Lanes])); o = V.Fma(s3, V.Set(c[3 / V.Lanes * stride + 3 % V.Lanes]), o);
-            s4 = V.Fma(s4, V.Exp2Decay(decay * V.Load(a2 + 4 * V.Lanes)), drive * V.Set(b[4 / V.Lanes * stride + 4 % V.Lanes])); y = V.Fma(s4, V.Set(c[4 / V.Lanes * stride + 4 % V.Lanes]), y);
-            s5 = V.Fma(s5, V.Exp2Decay(decay * V.Load(a2 + 5 * V.Lanes)), drive * V.Set(b[5 / V.Lanes * stride + 5 % V.Lanes])); o = V.Fma(s5, V.Set(c[5 / V.Lanes * stride + 5 % V.Lanes]), o);
-            s6 = V.Fma(s6, V.Exp2Decay(decay * V.Load(a2 + 6 * V.Lanes)), drive * V.Set(b[6 / V.Lanes * stride + 6 % V.Lanes])); y = V.Fma(s6, V.Set(c[6 / V.Lanes * stride + 6 % V.Lanes]), y);
-            s7 = V.Fma(s7, V.Exp2Decay(decay * V.Load(a2 + 7 * V.Lanes)), drive * V.Set(b[7 / V.Lanes * stride + 7 % V.Lanes])); o = V.Fma(s7, V.Set(c[7 / V.Lanes * stride + 7 % V.Lanes]), o);
+            s0 = V.Fma(s0, V.Load(decay + 0 * V.Lanes), drive * V.Set(b[0 / V.Lanes * stride + 0 % V.Lanes])); y = V.Fma(s0, V.Set(c[0 / V.Lanes * stride + 0 % V.Lanes]), y);
+            s1 = V.Fma(s1, V.Load(decay + 1 * V.Lanes), drive * V.Set(b[1 / V.Lanes * stride + 1 % V.Lanes])); o = V.Fma(s1, V.Set(c[1 / V.Lanes * stride + 1 % V.Lanes]), o);
+            s2 = V.Fma(s2, V.Load(decay + 2 * V.Lanes), drive * V.Set(b[2 / V.Lanes * stride + 2 % V.Lanes])); y = V.Fma(s2, V.Set(c[2 / V.Lanes * stride + 2 % V.Lanes]), y);
+            s3 = V.Fma(s3, V.Load(decay + 3 * V.Lanes), drive * V.Set(b[3 / V.Lanes * stride + 3 % V.Lanes])); o = V.Fma(s3, V.Set(c[3 / V.Lanes * stride + 3 % V.Lanes]), o);
+            s4 = V.Fma(s4, V.Load(decay + 4 * V.Lanes), drive * V.Set(b[4 / V.Lanes * stride + 4 % V.Lanes])); y = V.Fma(s4, V.Set(c[4 / V.Lanes * stride + 4 % V.Lanes]), y);
+            s5 = V.Fma(s5, V.Load(decay + 5 * V.Lanes), drive * V.Set(b[5 / V.Lanes * stride + 5 % V.Lanes])); o = V.Fma(s5, V.Set(c[5 / V.Lanes * stride + 5 % V.Lanes]), o);
+            s6 = V.Fma(s6, V.Load(decay + 6 * V.Lanes), drive * V.Set(b[6 / V.Lanes * stride + 6 % V.Lanes])); y = V.Fma(s6, V.Set(c[6 / V.Lanes * stride + 6 % V.Lanes]), y);
+            s7 = V.Fma(s7, V.Load(decay + 7 * V.Lanes), drive * V.Set(b[7 / V.Lanes * stride + 7 % V.Lanes])); o = V.Fma(s7, V.Set(c[7 / V.Lanes * stride + 7 % V.Lanes]), o);
             y += o;
             if (last) V.Store(x, y * V.Load(gate));
             else V.Store(partial, y);
             partial += V.Lanes;
-            x += V.Lanes; delta += V.Lanes; gate += V.Lanes; b += V.Lanes; c += V.Lanes;
+            x += V.Lanes; delta += V.Lanes; gate += V.Lanes; b += V.Lanes; c += V.Lanes; decay += 8 * V.Lanes;
         }
         V.Store(state + 0 * V.Lanes, s0);
         V.Store(state + 1 * V.Lanes, s1);

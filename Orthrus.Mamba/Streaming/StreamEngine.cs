@@ -53,7 +53,7 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
         _residuals = new NativeBuffer<T>((long)Slots * _shape.Dp * _stride);
         _scratch = new NativeBuffer<T>[workers];
         for (int i = 0; i < workers; i++)
-            _scratch[i] = new NativeBuffer<T>((long)(_shape.Dp + _shape.Ep + _shape.Xp + 5 * V.Lanes) * _stride + (3 + _shape.Np) * V.Lanes);
+            _scratch[i] = new NativeBuffer<T>((long)(_shape.Dp + _shape.Ep + _shape.Xp + 5 * V.Lanes) * _stride + (3 + _shape.Np + 8 * LayerKernels<V, T>.DecayRows) * V.Lanes);
         _carry = new NativeBuffer<T>[config.NLayer];
         for (int i = 0; i < _carry.Length; i++) _carry[i] = new NativeBuffer<T>((long)_shape.Ep * (3 + _shape.Np));
     }
@@ -76,7 +76,7 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
         var w = _encoder.Layers[layer];
         T* residual = _residuals.Pointer + (long)chunk.Slot * _shape.Dp * _stride;
         T* u = _scratch[worker].Pointer, x = u + dBlocks * block, proj = x + eBlocks * block;
-        T* p0 = proj + _shape.Xp / lanes * block, p1 = p0 + block, q0 = p1 + block, q1 = q0 + block, partial = q1 + block, state = partial + block;
+        T* p0 = proj + _shape.Xp / lanes * block, p1 = p0 + block, q0 = p1 + block, q1 = q0 + block, partial = q1 + block, state = partial + block, decay = state + (3 + _shape.Np) * lanes;
         T* tails = _carry[layer].Pointer, states = tails + 3L * _shape.Ep;
         long panelD = 2L * lanes * _shape.Dp, panelE = 2L * lanes * _shape.Ep, panelR = 2L * lanes * _shape.Rp;
 
@@ -127,8 +127,8 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
                 PanelGemm.Panel<V, T>(proj, block, _shape.Rp / lanes, rows, dt, dt + panelR, q0, q1, w.DtBias + b * lanes, false);
                 LayerKernels<V, T>.Softplus(q0, rows);
                 LayerKernels<V, T>.Softplus(q1, rows);
-                Scan(chunk, w, b, x + b * block, q0, p0, proj, states, state, partial);
-                Scan(chunk, w, b + 1, x + (b + 1) * block, q1, p1, proj, states, state, partial);
+                Scan(chunk, w, b, x + b * block, q0, p0, proj, states, state, partial, decay);
+                Scan(chunk, w, b + 1, x + (b + 1) * block, q1, p1, proj, states, state, partial, decay);
             }
 
             for (int b = 0; b < dBlocks; b += 2)
@@ -157,7 +157,7 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
         }
     }
 
-    private void Scan(Chunk chunk, PackedLayer<V, T> w, int b, T* x, T* delta, T* gate, T* proj, T* states, T* state, T* partial)
+    private void Scan(Chunk chunk, PackedLayer<V, T> w, int b, T* x, T* delta, T* gate, T* proj, T* states, T* state, T* partial, T* decay)
     {
         int lanes = V.Lanes, np = _shape.Np;
         nint block = (nint)_stride * lanes;
@@ -170,11 +170,16 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
             if (V.ManyRegisters && np == 16)
                 LayerKernels<V, T>.Scan16(x + at, delta + at, gate + at, bs + at, cs + at, block, a2, limit, skip, state, s.Length);
             else
-                for (int n = 0; n < np; n += 8)
+                for (int t = 0; t < s.Length; t += LayerKernels<V, T>.DecayRows)
                 {
-                    nint group = n / lanes * block + n % lanes;
-                    LayerKernels<V, T>.Scan8(x + at, delta + at, gate + at, bs + at + group, cs + at + group, block, a2 + n * lanes, limit, skip, state + n * lanes,
-                        s.Length, partial, n == 0, n + 8 >= np);
+                    int rows = Math.Min(LayerKernels<V, T>.DecayRows, s.Length - t);
+                    nint from = at + (nint)t * lanes;
+                    for (int n = 0; n < np; n += 8)
+                    {
+                        nint group = from + n / lanes * block + n % lanes;
+                        LayerKernels<V, T>.Decay8(delta + from, a2 + n * lanes, limit, decay, rows);
+                        LayerKernels<V, T>.Scan8(x + from, delta + from, gate + from, bs + group, cs + group, block, decay, skip, state + n * lanes, rows, partial, n == 0, n + 8 >= np);
+                    }
                 }
             if (!s.IsLast)
                 for (int i = 0; i < np * lanes; i++) carried[i] = state[i];

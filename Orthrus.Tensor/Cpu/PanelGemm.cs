@@ -7,7 +7,7 @@ namespace Orthrus.Tensor.Cpu;
 public static unsafe class PanelGemm
 {
     /// <summary>Largest number of rows of a micro-kernel: what fits the registers of the width.</summary>
-    public static int MaxRows<V, T>() where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T> => V.ManyRegisters ? 12 : 6;
+    public static int MaxRows<V, T>() where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T> => V.ManyRegisters && V.Lanes * sizeof(T) != 32 ? 12 : 6;
 
     /// <summary>One panel: rows 0 to <paramref name="rows"/> - 1 of a times two vectors of output features.</summary>
     /// <param name="a">Left operand, element (t, k) at (k / lanes) blockStride + t lanes + k % lanes.</param>

@@ -61,7 +61,17 @@ public readonly unsafe struct V128F(Vector128<float> value) : ISimd<V128F, float
     public static V128F ScaleByLowBits(V128F v, V128F shifted) => new((v._v.AsInt32() + (shifted._v.AsInt32() << 23)).AsSingle());
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V128F Exp2Decay(V128F x) => VectorMath.Exp2<V128F, float>(Max(x, Set(-126f)));
+    public static V128F Exp2Decay(V128F x)
+    {
+        // Written out over raw vectors: sixteen copies of nested wrappers would exceed what the JIT is willing to inline into the scan.
+        Vector128<float> y = Vector128.MaxNative(x._v, Vector128.Create(-126f)), shifted = y + Vector128.Create(12582912f), f = y - (shifted - Vector128.Create(12582912f));
+        Vector128<float> p = Vector128.FusedMultiplyAdd(Vector128.Create(0.0013276471505243581f), f, Vector128.Create(0.009675541330565599f));
+        p = Vector128.FusedMultiplyAdd(p, f, Vector128.Create(0.05550713275005313f));
+        p = Vector128.FusedMultiplyAdd(p, f, Vector128.Create(0.24022119723936697f));
+        p = Vector128.FusedMultiplyAdd(p, f, Vector128.Create(0.6931469670638377f));
+        p = Vector128.FusedMultiplyAdd(p, f, Vector128.Create(1.000000071654657f));
+        return new((p.AsInt32() + (shifted.AsInt32() << 23)).AsSingle());
+    }
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(V128F a) => Vector128.Sum(a._v);

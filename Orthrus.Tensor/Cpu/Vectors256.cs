@@ -61,7 +61,23 @@ public readonly unsafe struct V256F(Vector256<float> value) : ISimd<V256F, float
     public static V256F ScaleByLowBits(V256F v, V256F shifted) => new((v._v.AsInt32() + (shifted._v.AsInt32() << 23)).AsSingle());
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V256F Exp2Decay(V256F x) => VectorMath.Exp2<V256F, float>(Max(x, Set(-126f)));
+    public static V256F Exp2Decay(V256F x)
+    {
+        // Written out over raw vectors: sixteen copies of nested wrappers would exceed what the JIT is willing to inline into the scan.
+        // y + 1.5 2^20 rounds y to steps of 1/8 and leaves the step's number in the low bits; its lower three choose from the table, the others are the exponent.
+        Vector256<float> y = Vector256.MaxNative(x._v, Vector256.Create(-126f)), shifted = y + Vector256.Create(1572864f), r = y - (shifted - Vector256.Create(1572864f));
+        Vector256<int> bits = Avx2.PermuteVar8x32(EighthSteps, shifted.AsInt32()) + (shifted.AsInt32() << 20);
+        Vector256<float> q = Vector256.FusedMultiplyAdd(Vector256.FusedMultiplyAdd(r, Vector256.Create(0.055496223f), Vector256.Create(0.24025763f)), r, Vector256.Create(0.69314724f));
+        return new(Vector256.FusedMultiplyAdd(q, r * bits.AsSingle(), bits.AsSingle()));
+    }
+
+    // Bits of 2^(j/8) less what the shifted step number adds to them.
+    private static Vector256<int> EighthSteps
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Vector256.Create(0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7, 0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7);
+    }
+
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(V256F a) => Vector256.Sum(a._v);
