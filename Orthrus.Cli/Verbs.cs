@@ -8,6 +8,7 @@ internal static class Verbs
     internal static IEnumerable<Command> All() =>
     [
         TranscriptsVerb.Build(),
+        EmbedVerb.Build(),
         GradCheckVerb.Build(),
     ];
 }

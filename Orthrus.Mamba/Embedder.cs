@@ -104,6 +104,7 @@ public sealed class Embedder : IDisposable
             Chunk? own = null;
             while (true)
             {
+                int version = _scheduler.Version;
                 while (!ended && _scheduler.HasRoom)
                 {
                     var chunk = Rent(free);
@@ -138,7 +139,7 @@ public sealed class Embedder : IDisposable
                     lock (finished) if (finished.Count == 0) yield break;
                     continue;
                 }
-                _scheduler.Help(ref own);
+                _scheduler.Help(ref own, version);
             }
         }
         finally

@@ -1,5 +1,7 @@
+using Orthrus.Mamba;
 using Orthrus.Mamba.Outputs;
 using Orthrus.Rna;
+using Orthrus.Tensor;
 
 namespace Orthrus.Cli.Embed;
 
@@ -13,22 +15,110 @@ internal readonly record struct EmbeddedVector(float[] Single, double[]? Wide)
     }
 }
 
-/// <summary>The encoder of a run.</summary>
+/// <summary>The model of a run, ready to embed, and what the description says of it.</summary>
 internal sealed class Encoder : IDisposable
 {
-    internal int Width => 0;
-    internal string Name => "";
-    internal string Sha256 => "";
-    internal bool Trained => false;
-    internal int Tracks => 0;
-    internal string TracksFrom => "";
-    internal int VectorBits => 0;
-    internal bool Blank => false;
-    internal long Nucleotides => 0;
+    private readonly Embedder _embedder;
+    private readonly OrthrusModel _model;
+    private readonly bool _wide;
+    private long _nucleotides;
 
-    internal static Encoder Open(EmbedOptions options, bool hasTracks, Action<string> say) => throw new DeviceException("this build has no encoder");
+    private Encoder(OrthrusModel model, EmbedOptions options, string tracksFrom)
+    {
+        _model = model;
+        _wide = options.DType == EmbeddingDType.F64;
+        TracksFrom = tracksFrom;
+        Blank = Tracks == 6 && options.Input.Cds == CdsPolicy.Blank;
+        _embedder = new Embedder(model, new EmbedderOptions
+        {
+            Threads = options.Threads ?? 0,
+            DType = _wide ? DType.F64 : DType.F32,
+            Pooling = options.Pool switch { Pool.Last => Pooling.Last, Pool.Max => Pooling.Max, _ => Pooling.Mean },
+        });
+    }
 
-    internal IEnumerable<(EmbedItem, EmbeddedVector)> Run(EmbedQueue queue, EmbeddingWriter? positions) => [];
+    internal int Width => _embedder.Dimension;
+    internal string Name => _model.Name;
+    internal string Sha256 => _model.Sha256;
+    internal bool Trained => _model.Trained;
 
-    public void Dispose() { }
+    /// <summary>4 or 6.</summary>
+    internal int Tracks => _model.Config.NTracks;
+
+    /// <summary>Where codon and splice marks come from: annotation, table, header, longest-orf, blank; none for a 4-track model.</summary>
+    internal string TracksFrom { get; }
+    internal int VectorBits => _embedder.Width;
+
+    /// <summary>True where the model's codon and splice tracks were left empty on purpose.</summary>
+    internal bool Blank { get; }
+
+    /// <summary>Nucleotides embedded so far.</summary>
+    internal long Nucleotides => Interlocked.Read(ref _nucleotides);
+
+    /// <summary>Loads the model that fits the input.</summary>
+    /// <param name="options">The run's options.</param>
+    /// <param name="hasTracks">Whether the input brings CDS and exons.</param>
+    /// <param name="say">Receives lines for stderr.</param>
+    /// <exception cref="InputDataException">The model is missing or broken, or wants tracks that the input does not bring.</exception>
+    internal static Encoder Open(EmbedOptions options, bool hasTracks, Action<string> say)
+    {
+        bool marks = hasTracks || options.Input.Cds != CdsPolicy.Annotated;
+        string name = options.Model == EmbedOptions.DefaultModel && !Path.Exists(options.Model)
+            ? options.Model + (marks ? "-6track" : "-4track")
+            : options.Model;
+        var model = OrthrusModel.Load(name);
+        if (model.Config.NTracks == 6 && !marks)
+            throw new InputDataException(options.Input.Fasta, null,
+                $"model {model.Name} reads 6 tracks, but a bare FASTA has neither CDS nor exons",
+                "give --annotation with --genome, --tracks TABLE, headers with CDS:a-b, --cds longest-orf, or --blank-tracks");
+        if (model.Config.NTracks is not (4 or 6))
+            throw new InputDataException(name, null, $"the model reads {model.Config.NTracks} tracks; transcripts have 4 or 6", "use a model with 4 or 6 tracks");
+        var encoder = new Encoder(model, options, model.Config.NTracks == 6 ? Origin(options.Input) : "none");
+        if (!model.Trained) say($"model: {model.Name}, random weights: its embeddings are a baseline, not a trained model's (give --model PATH for one)");
+        else say($"model: {model.Name}, {model.Config.DModel} x {model.Config.NLayer}, {model.Config.NTracks} tracks");
+        return encoder;
+    }
+
+    private static string Origin(TranscriptInput input)
+    {
+        if (input.Cds == CdsPolicy.Blank) return "blank";
+        string given = input.Annotation is not null ? "annotation" : input.TracksTable is not null ? "table" : "header";
+        return input.Cds == CdsPolicy.LongestOrf ? given == "header" ? "longest-orf" : given + ", longest-orf" : given;
+    }
+
+    /// <summary>Embeds the queue in order; with a writer, per-position rows go to it and the vectors are not used.</summary>
+    internal IEnumerable<(EmbedItem, EmbeddedVector)> Run(EmbedQueue queue, EmbeddingWriter? positions) =>
+        positions is null ? Vectors(queue.Items(), null, static _ => { }) : _wide ? Positions<double>(queue, positions) : Positions<float>(queue, positions);
+
+    private IEnumerable<(EmbedItem, EmbeddedVector)> Positions<T>(EmbedQueue queue, EmbeddingWriter writer) where T : unmanaged
+    {
+        var order = new PositionQueue<T>(writer);
+        return Vectors(Announced(), Take, order.Complete);
+
+        IEnumerable<EmbedItem> Announced()
+        {
+            foreach (var item in queue.Items())
+            {
+                order.Enter(item);
+                yield return item;
+            }
+        }
+
+        void Take(EmbedItem item, int start, ReadOnlySpan<float> rows, ReadOnlySpan<double> rows64) =>
+            order.Add(item, typeof(T) == typeof(float)
+                ? System.Runtime.InteropServices.MemoryMarshal.Cast<float, T>(rows)
+                : System.Runtime.InteropServices.MemoryMarshal.Cast<double, T>(rows64));
+    }
+
+    private IEnumerable<(EmbedItem, EmbeddedVector)> Vectors(IEnumerable<EmbedItem> items, PositionHandler<EmbedItem>? positions, Action<EmbedItem> done)
+    {
+        foreach (var result in _embedder.EmbedAll(items, static i => i.Transcript.Tracks, positions))
+        {
+            done(result.Record);
+            Interlocked.Add(ref _nucleotides, result.Record.Transcript.Length);
+            yield return (result.Record, new EmbeddedVector(result.Vector, result.Vector64));
+        }
+    }
+
+    public void Dispose() => _embedder.Dispose();
 }

@@ -61,10 +61,16 @@ internal sealed class StreamScheduler : IDisposable
         }
     }
 
+    /// <summary>Changes with every step that ends and every chunk that is added.</summary>
+    internal int Version => _version;
+
     /// <summary>Runs one step on the calling thread, or waits until something has changed.</summary>
-    internal void Help(ref Chunk? own)
+    /// <param name="own">The chunk that the caller worked on last.</param>
+    /// <param name="version">
+    /// <see cref="Version"/> from before the caller looked for room and for results: had it been read only here, the last step could end in between, and nothing would end the wait.
+    /// </param>
+    internal void Help(ref Chunk? own, int version)
     {
-        int version = _version;
         lock (_lock)
         {
             _error?.Throw();
