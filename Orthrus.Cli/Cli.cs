@@ -32,7 +32,7 @@ internal static class Cli
         {
             EnableDefaultExceptionHandler = false,
             ProcessTerminationTimeout = null,
-            StandardOutput = static () => Console.OpenStandardOutput(),
+            StandardOutput = PipeStream.OpenStdout,
             Cancel = interrupt.Token,
             Interactive = !Console.IsErrorRedirected,
         });

@@ -21,6 +21,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
 
         using var source = TranscriptSource.Open(options.Input);
         using var encoder = Encoder.Open(options, source.HasTracks, Say);
+        Say($"device: {encoder.Device}");
         var identity = Identity(encoder, device, fingerprints);
         if (folder is null)
         {
@@ -134,7 +135,6 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
             case "cpu":
                 return "cpu";
             case "auto":
-                Say("device: cpu (this build computes on the CPU only)");
                 return "cpu";
             case var name when name == "cuda" || name.StartsWith("cuda:", StringComparison.Ordinal):
                 throw new DeviceException($"--device {name}: this build has no CUDA backend; use --device cpu");

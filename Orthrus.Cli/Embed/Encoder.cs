@@ -49,6 +49,9 @@ internal sealed class Encoder : IDisposable
     internal string TracksFrom { get; }
     internal int VectorBits => _embedder.Width;
 
+    /// <summary>Device, dtype, vector width and threads in words.</summary>
+    internal string Device => _embedder.Description;
+
     /// <summary>True where the model's codon and splice tracks were left empty on purpose.</summary>
     internal bool Blank { get; }
 
@@ -76,6 +79,7 @@ internal sealed class Encoder : IDisposable
         var encoder = new Encoder(model, options, model.Config.NTracks == 6 ? Origin(options.Input) : "none");
         if (!model.Trained) say($"model: {model.Name}, random weights: its embeddings are a baseline, not a trained model's (give --model PATH for one)");
         else say($"model: {model.Name}, {model.Config.DModel} x {model.Config.NLayer}, {model.Config.NTracks} tracks");
+        if (model.Config.NTracks == 4 && (hasTracks || options.Input.Annotation is not null)) say("the model reads 4 tracks: CDS and exons of the input are ignored");
         return encoder;
     }
 

@@ -32,7 +32,8 @@ internal sealed class OutputPaths
             throw new OutputException($"{Output}: is a folder; give the name of a file in it");
         if (folder is not null && !Directory.Exists(folder))
             throw new OutputException($"{Output}: the output folder {folder} does not exist; create it first");
-        if (File.Exists(full) && (File.GetAttributes(full) & FileAttributes.Device) != 0)
+        // The file attributes of .NET do not tell a device on Unix.
+        if (full.StartsWith("/dev/", StringComparison.Ordinal) && File.Exists(full))
             throw new OutputException($"{Output}: is a device, not a file; use -o - and redirect stdout");
     }
 }
