@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Orthrus.Rna;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Cli;
 
@@ -68,6 +69,7 @@ internal static class Errors
     {
         UsageException => (ExitCode.Usage, e.Message),
         InputDataException => (ExitCode.BadInput, e.Message),
+        ArgumentException { ParamName: null } when e.Message.StartsWith(VectorWidths.Variable, StringComparison.Ordinal) => (ExitCode.Usage, e.Message),
         DeviceException => (ExitCode.DeviceUnavailable, e.Message),
         OutputException o => (o.Code, e.Message),
         InterruptedException => (Interrupt.Code, e.Message),

@@ -1,6 +1,6 @@
-using System.Runtime.Intrinsics;
 using Orthrus.Mamba.Streaming;
 using Orthrus.Tensor;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Mamba;
 
@@ -40,7 +40,7 @@ public sealed class Embedder : IDisposable
         if (_options.DType is not (DType.F32 or DType.F64)) throw new ArgumentException($"embedding in {_options.DType}: choose F32 or F64", nameof(options));
         if (config.Bidirectional) throw new NotSupportedException("the bidirectional encoder does not stream");
         _threads = _options.Threads > 0 ? _options.Threads : Environment.ProcessorCount;
-        Width = _options.VectorWidth > 0 ? _options.VectorWidth : Vector512.IsHardwareAccelerated ? 512 : Vector256.IsHardwareAccelerated ? 256 : 128;
+        Width = _options.VectorWidth > 0 ? VectorWidths.Checked(_options.VectorWidth) : VectorWidths.Default;
         _engine = StreamEngine.Create(config, tensor, _options.DType == DType.F64, Width, _options.ChunkLength > 0 ? _options.ChunkLength : 96, _threads, _options.Pooling);
         _scheduler = new StreamScheduler(_engine, _threads);
         Dimension = config.DModel;
