@@ -9,6 +9,8 @@ internal static class Verbs
     [
         TranscriptsVerb.Build(),
         EmbedVerb.Build(),
+        ConvertVerb.Build(),
+        InfoVerb.Build(),
         GradCheckVerb.Build(),
     ];
 }

@@ -1,3 +1,5 @@
+using Orthrus.Mamba.Torch;
+
 namespace Orthrus.Mamba;
 
 /// <summary>What a weights file holds, before it is known to be an encoder.</summary>
@@ -12,8 +14,31 @@ internal static class CheckpointFile
 {
     internal static ParsedCheckpoint ReadTensors(string path)
     {
-        var tensors = SafeTensors.Read(path, out var metadata);
-        return new ParsedCheckpoint(tensors, "safetensors", metadata, []);
+        switch (Recognise(path))
+        {
+            case Form.TorchZip: return TorchCheckpoint.Read(path, zip: true);
+            case Form.TorchLegacy: return TorchCheckpoint.Read(path, zip: false);
+            default:
+                var tensors = SafeTensors.Read(path, out var metadata);
+                return new ParsedCheckpoint(tensors, "safetensors", metadata, []);
+        }
+    }
+
+    private enum Form { SafeTensors, TorchZip, TorchLegacy }
+
+    private static Form Recognise(string path)
+    {
+        using var file = SafeTensors.Open(path);
+        var head = new byte[64];
+        int n = RandomAccess.Read(file, head, 0);
+        if (n == 0) throw new CheckpointException(path, null, "the file is empty", "download it again");
+        ReadOnlySpan<byte> start = head.AsSpan(0, n);
+        if (start.StartsWith("PK"u8)) return Form.TorchZip;
+        if (start.StartsWith("version https://git-lfs"u8))
+            throw new CheckpointException(path, null, "this is a git-lfs pointer, not the checkpoint itself", "fetch it with `git lfs pull`, or download the file from the model's page");
+        if (start.TrimStart(" \t\r\n\ufeff"u8).StartsWith("<"u8)) throw new CheckpointException(path, null, "this is a web page, not a checkpoint", "download it again");
+        // A pickle begins with its protocol; safetensors with a length, of which the ninth byte is the brace of the header.
+        return start[0] == 0x80 && (n < 9 || start[8] != (byte)'{') ? Form.TorchLegacy : Form.SafeTensors;
     }
 
     internal static OrthrusModel Load(string path)

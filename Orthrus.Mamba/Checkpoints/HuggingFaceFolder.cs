@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Orthrus.Tensor;
 
 namespace Orthrus.Mamba;
 
@@ -36,6 +37,7 @@ internal static class HuggingFaceFolder
         Directory.CreateDirectory(folder);
         var heads = model.Heads.Where(t => t.Name.StartsWith("sequence_head.", StringComparison.Ordinal)).ToArray();
         SafeTensors.Write(Path.Combine(folder, "model.safetensors"), [.. model.Encoder, .. heads], new Dictionary<string, string> { ["format"] = "pt" });
+        var mlm = model.DescribeHeads().FirstOrDefault(h => h.Name == "sequence_head");
         string path = Path.Combine(folder, "config.json"), aside = path + ".partial";
         using (var file = new FileStream(aside, FileMode.Create, FileAccess.Write))
         {
@@ -50,14 +52,14 @@ internal static class HuggingFaceFolder
                 json.WriteString("AutoModel", "orthrus_hf.OrthrusPretrainedModel");
                 json.WriteEndObject();
                 json.WriteBoolean("has_mlm_head", heads.Length > 0);
-                json.WriteNumber("mlm_head_body", 512);
-                json.WriteNumber("mlm_head_dim", 4);
+                json.WriteNumber("mlm_head_body", mlm?.Body ?? 512);
+                json.WriteNumber("mlm_head_dim", mlm?.DOut ?? 4);
                 json.WriteString("mlm_head_norm_type", "batchnorm");
                 json.WriteString("model_type", "orthrus");
                 json.WriteNumber("n_tracks", model.Config.NTracks);
                 json.WriteNumber("ssm_model_dim", model.Config.DModel);
                 json.WriteNumber("ssm_n_layers", model.Config.NLayer);
-                json.WriteString("torch_dtype", "float32");
+                json.WriteString("torch_dtype", model.Encoder.First().DType switch { DType.F16 => "float16", DType.BF16 => "bfloat16", DType.F64 => "float64", _ => "float32" });
                 if (!model.Trained) json.WriteBoolean("trained", false);
                 json.WriteString("transformers_version", "4.45.2");
                 json.WriteEndObject();

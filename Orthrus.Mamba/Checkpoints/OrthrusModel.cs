@@ -37,8 +37,19 @@ public sealed class OrthrusModel
 
     /// <summary>Loads a model.</summary>
     /// <param name="pathOrName">A folder, a file of any supported form, or the name of a built-in model.</param>
+    /// <param name="expected">Sizes that the encoder must have; null takes what the file says. A bare weights file whose last layers are missing can be told no other way.</param>
     /// <exception cref="CheckpointException">Missing, broken, hostile or unfitting files.</exception>
-    public static OrthrusModel Load(string pathOrName)
+    public static OrthrusModel Load(string pathOrName, MambaConfig? expected = null)
+    {
+        var model = Read(pathOrName);
+        if (expected is not null && (model.Config.DModel, model.Config.NLayer, model.Config.NTracks) != (expected.DModel, expected.NLayer, expected.NTracks))
+            throw new CheckpointException(pathOrName, null, $"holds an encoder of {Words(model.Config)}, not {Words(expected)}", "give the configuration that belongs to it");
+        return model;
+    }
+
+    private static string Words(MambaConfig c) => $"{c.DModel} x {c.NLayer} with {c.NTracks} tracks";
+
+    private static OrthrusModel Read(string pathOrName)
     {
         for (int i = 0; i < BuiltIn.Count; i++)
             if (pathOrName == BuiltIn[i] && !Path.Exists(pathOrName)) return Random(new MambaConfig(64, 3, i == 0 ? 4 : 6), BuiltInSeed, pathOrName, "built-in");
@@ -55,6 +66,10 @@ public sealed class OrthrusModel
     /// <summary>Writes config.json and model.safetensors as upstream's code reads them; aside first, then renamed.</summary>
     /// <param name="folder">The folder to make or fill.</param>
     public void SaveHuggingFace(string folder) => HuggingFaceFolder.Save(this, folder);
+
+    /// <summary>Writes encoder and heads into one safetensors file, under the names of the published form; aside first, then renamed.</summary>
+    /// <param name="path">The file to make or replace.</param>
+    public void SaveSafeTensors(string path) => SafeTensors.Write(path, [.. Encoder, .. Heads], new Dictionary<string, string> { ["format"] = "pt" });
 
     private static OrthrusModel Random(MambaConfig config, ulong seed, string name, string source)
     {

@@ -1,0 +1,48 @@
+using System.CommandLine;
+using Orthrus.Mamba;
+
+namespace Orthrus.Cli;
+
+/// <summary>orthrus convert: any checkpoint to the published form.</summary>
+internal static class ConvertVerb
+{
+    private const string Help = """
+        Convert a checkpoint of any form (Hugging Face folder, safetensors, PyTorch zip or legacy file, Lightning .ckpt) to a Hugging Face
+        folder (config.json and model.safetensors, as upstream's code loads it) or, where OUTPUT ends in .safetensors, to that one file.
+
+        Example: orthrus convert epoch=6-step=20000.ckpt -o my-model
+        """;
+
+    internal static Command Build()
+    {
+        var model = new Argument<string>("model") { Description = "checkpoint, folder or built-in name" };
+        var output = new Option<string>("--output", "-o") { HelpName = "FOLDER|FILE.safetensors", Description = "where to write", Required = true };
+        var force = new Option<bool>("--force") { Description = "replace what is there" };
+        var command = new Command("convert", Help) { model, output, force };
+        command.SetAction(r =>
+        {
+            string path = r.GetValue(output)!;
+            var host = CliHost.Of(r);
+            var loaded = OrthrusModel.Load(r.GetValue(model)!);
+            bool single = path.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase);
+            if (!r.GetValue(force) && (File.Exists(path) || (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any())))
+                throw new OutputException($"{path}: is there already; give another name, or --force to replace it");
+            if (single && Directory.Exists(path)) throw new OutputException($"{path}: is a folder; give the name of a file");
+            try
+            {
+                if (single) loaded.SaveSafeTensors(path);
+                else loaded.SaveHuggingFace(path);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw IoErrors.Writing(path, e, resumable: false);
+            }
+            host.Error.WriteLine($"{loaded.Name}: {loaded.Config.DModel} x {loaded.Config.NLayer}, {loaded.Config.NTracks} tracks, {loaded.ParameterCount:N0} parameters -> {path}");
+            var heads = loaded.DescribeHeads();
+            string[] left = single ? [] : [.. heads.Where(h => h.Name != "sequence_head").Select(h => h.Name)];
+            if (left.Length > 0) host.Error.WriteLine($"  left out, the published form has no place for them: {string.Join(", ", left)} (a .safetensors file keeps them)");
+            return ExitCode.Done;
+        });
+        return command;
+    }
+}

@@ -1,0 +1,101 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
+using Orthrus.Mamba;
+using Orthrus.Tensor.Cpu;
+
+namespace Orthrus.Cli;
+
+/// <summary>orthrus info: what a model is, or what this machine has.</summary>
+internal static class InfoVerb
+{
+    private const string Help = """
+        Describe a model (configuration, tensors, parameters, heads, provenance), or, without argument, this machine (processor, devices,
+        libraries found or why not).
+
+        Example: orthrus info random-mamba-6track
+        """;
+
+    // Names that the driver, NVRTC and cuBLAS go by, newest first.
+    private static readonly (string What, string[] Linux, string[] Windows)[] Libraries =
+    [
+        ("CUDA driver", ["libcuda.so.1", "libcuda.so"], ["nvcuda.dll"]),
+        ("NVRTC", ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so"], ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll"]),
+        ("cuBLAS", ["libcublas.so.13", "libcublas.so.12", "libcublas.so.11", "libcublas.so"], ["cublas64_13.dll", "cublas64_12.dll", "cublas64_11.dll"]),
+    ];
+
+    internal static Command Build()
+    {
+        var model = new Argument<string?>("model") { Description = "checkpoint, folder or built-in name; none for the machine", Arity = ArgumentArity.ZeroOrOne };
+        var tensors = new Option<bool>("--tensors") { Description = "list every tensor" };
+        var command = new Command("info", Help) { model, tensors };
+        command.SetAction(r =>
+        {
+            var output = CliHost.Of(r).Output;
+            if (r.GetValue(model) is { } path) Model(output, OrthrusModel.Load(path), r.GetValue(tensors));
+            else Machine(output);
+            return ExitCode.Done;
+        });
+        return command;
+    }
+
+    private static void Model(TextWriter output, OrthrusModel model, bool all)
+    {
+        var c = model.Config;
+        Row(output, "model", model.Name);
+        Row(output, "source", model.Source);
+        Row(output, "form", model.Format);
+        Row(output, "sha256", model.Sha256);
+        Row(output, "trained", model.Trained ? "yes" : "no, random weights");
+        Row(output, "encoder", $"{c.DModel} x {c.NLayer}, {c.NTracks} tracks{(c.Bidirectional ? ", bidirectional" : "")}");
+        Row(output, "inner width", $"{c.DInner}, dt rank {c.DtRank}, {c.DState} states, convolution of {c.DConv}");
+        Row(output, "parameters", model.ParameterCount.ToString("N0", CultureInfo.InvariantCulture) + " (encoder)");
+        Row(output, "tensors", $"{model.Encoder.Count} of the encoder ({string.Join(", ", model.Encoder.Select(t => t.DType).Distinct())}), {model.Heads.Count} of heads");
+        foreach (var h in model.DescribeHeads())
+            Row(output, "head", $"{h.Name}: {h.DIn} -> {(h.Body > 0 ? string.Concat(Enumerable.Repeat($"{h.Body} -> ", h.Layers - 1)) : "")}{h.DOut}{(h.PerPosition ? ", per position" : "")}, {h.Norm}");
+        if (model.Optimizer.Count > 0) Row(output, "optimiser", $"states of {model.Optimizer.Count} tensors");
+        foreach (var (key, value) in model.Provenance) Row(output, key, value.Length > 120 ? value[..117] + "..." : value);
+        if (!all) return;
+        foreach (var t in model.Encoder.Concat(model.Heads)) output.WriteLine($"  {t.Name}\t({string.Join(", ", t.Shape)})\t{t.DType}");
+    }
+
+    private static void Machine(TextWriter output)
+    {
+        Row(output, "orthrus", Embed.EmbedRun.Version);
+        Row(output, "system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}, {RuntimeInformation.FrameworkDescription}");
+        Row(output, "processors", $"{Environment.ProcessorCount} logical");
+        Row(output, "memory", $"{GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 20:N0} MB available to the process");
+        Row(output, "features", string.Join(" ", Features()));
+        Row(output, "vectors", $"{VectorWidths.Default} bits in use; native: {string.Join(", ", VectorWidths.Native)} ({VectorWidths.Variable} forces one)");
+        Row(output, "devices", "cpu (this build has no CUDA backend)");
+        foreach (var (what, linux, windows) in Libraries) Row(output, what, Find(OperatingSystem.IsWindows() ? windows : linux));
+        Row(output, "models", string.Join(", ", OrthrusModel.BuiltIn));
+    }
+
+    private static IEnumerable<string> Features()
+    {
+        if (Avx2.IsSupported) yield return "avx2";
+        if (Fma.IsSupported) yield return "fma";
+        if (Avx512F.IsSupported) yield return "avx512f";
+        if (Avx512F.VL.IsSupported) yield return "avx512vl";
+        if (AdvSimd.IsSupported) yield return "neon";
+        if (AdvSimd.Arm64.IsSupported) yield return "neon64";
+        if (!Avx2.IsSupported && !AdvSimd.IsSupported) yield return "none of avx2, avx512, neon: kernels are emulated and slow";
+    }
+
+    // Loaded only to see whether it loads; nothing in it is called.
+    private static string Find(string[] names)
+    {
+        foreach (string name in names)
+            if (NativeLibrary.TryLoad(name, out nint handle))
+            {
+                NativeLibrary.Free(handle);
+                return $"found: {name}";
+            }
+        return $"not found (tried {string.Join(", ", names)}); not needed on the CPU";
+    }
+
+    private static void Row(TextWriter output, string key, string value) => output.WriteLine($"{key,-12} {value.ReplaceLineEndings(" ")}");
+}
