@@ -21,12 +21,12 @@ internal abstract class StreamEngine : IDisposable
     /// <summary>Makes the engine for an element type and vector width.</summary>
     internal static StreamEngine Create(MambaConfig config, Func<string, double[]> tensor, bool f64, int width, int chunkRows, int workers, Pooling pooling) => (f64, width) switch
     {
-        (false, 512) => new StreamEngine<V512F, float>(config, tensor, chunkRows, workers, pooling),
-        (false, 256) => new StreamEngine<V256F, float>(config, tensor, chunkRows, workers, pooling),
-        (false, _) => new StreamEngine<V128F, float>(config, tensor, chunkRows, workers, pooling),
-        (true, 512) => new StreamEngine<V512D, double>(config, tensor, chunkRows, workers, pooling),
-        (true, 256) => new StreamEngine<V256D, double>(config, tensor, chunkRows, workers, pooling),
-        (true, _) => new StreamEngine<V128D, double>(config, tensor, chunkRows, workers, pooling),
+        (false, 512) => new StreamEngine<V512<float>, float>(config, tensor, chunkRows, workers, pooling),
+        (false, 256) => new StreamEngine<V256<float>, float>(config, tensor, chunkRows, workers, pooling),
+        (false, _) => new StreamEngine<V128<float>, float>(config, tensor, chunkRows, workers, pooling),
+        (true, 512) => new StreamEngine<V512<double>, double>(config, tensor, chunkRows, workers, pooling),
+        (true, 256) => new StreamEngine<V256<double>, double>(config, tensor, chunkRows, workers, pooling),
+        (true, _) => new StreamEngine<V128<double>, double>(config, tensor, chunkRows, workers, pooling),
     };
 }
 

@@ -18,6 +18,8 @@ public readonly ref struct OpArgs
     public Scope Scratch { get; }
     /// <summary>Threads of the device.</summary>
     public WorkerPool Workers => ((CpuDevice)Scratch.Device).Workers;
+    /// <summary>Vector width of the device in bits, for <see cref="Cpu.SimdDispatch"/>.</summary>
+    public int VectorWidth => ((CpuDevice)Scratch.Device).VectorWidth;
 }
 
 /// <summary>Operands of a backward kernel.</summary>
@@ -44,6 +46,8 @@ public readonly ref struct GradArgs
     public Scope Scratch { get; }
     /// <summary>Threads of the device.</summary>
     public WorkerPool Workers => ((CpuDevice)Scratch.Device).Workers;
+    /// <summary>Vector width of the device in bits, for <see cref="Cpu.SimdDispatch"/>.</summary>
+    public int VectorWidth => ((CpuDevice)Scratch.Device).VectorWidth;
 }
 
 /// <summary>
