@@ -22,6 +22,9 @@ public sealed record GradCheckOptions
 
     /// <summary>Thread counts for which all results must be the same bits; the first must be 1.</summary>
     public IReadOnlyList<int> Threads { get; init; } = [1, 2, 3];
+
+    /// <summary>Vector width of the devices in bits, see <see cref="Orthrus.Tensor.Cpu.VectorWidths"/>; 0 takes the default.</summary>
+    public int VectorWidth { get; init; }
 }
 
 /// <summary>Where a result came nearest to its limit, in one precision.</summary>
@@ -83,7 +86,7 @@ public static class GradCheck
         var samples = op.Samples.Where(s => options.Sample is null ? !s.Bench : s.Name == options.Sample).ToArray();
         if (samples.Length == 0 && options.Sample is not null)
             throw new ArgumentException($"{op.Name} has no sample {options.Sample}; it has {string.Join(", ", op.Samples.Select(s => s.Name))}");
-        var devices = options.Threads.Select(t => new CpuDevice(t)).ToArray();
+        var devices = options.Threads.Select(t => new CpuDevice(t, options.VectorWidth)).ToArray();
         try
         {
             return [.. samples.Select(s => new SampleCheck(op, s, options, devices).Run())];

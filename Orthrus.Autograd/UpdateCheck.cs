@@ -43,7 +43,7 @@ public static class UpdateCheck
                 double[][]? first = null;
                 foreach (int threads in options.Threads)
                 {
-                    using var device = new CpuDevice(threads);
+                    using var device = new CpuDevice(threads, options.VectorWidth);
                     device.Pool.Guard = true;
                     using (var scope = device.OpenScope())
                     {
@@ -99,7 +99,7 @@ public static class UpdateCheck
 
         void Allocations(DType dtype, double[][][] values)
         {
-            using var device = new CpuDevice(1);
+            using var device = new CpuDevice(1, options.VectorWidth);
             using var scope = device.OpenScope();
             var tensors = Place(scope, dtype, values);
             var outputs = new Tensor[update.Signature.Results.Length];

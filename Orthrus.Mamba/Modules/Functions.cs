@@ -10,12 +10,8 @@ internal static class Functions
 
     internal static Variable Linear(Tape tape, Variable x, Variable weight, Variable bias) => tape.Apply<Linear, NoAttr>([x, weight, bias]);
 
-    internal static Variable LayerNorm(Tape tape, Variable x, Variable weight, Variable bias)
-    {
-        Span<Variable> outputs = [default, default];
-        tape.Apply<AddLayerNorm, AddLayerNorm.Attr>([x, default, weight, bias], new(LayerNormLayer.Eps), outputs);
-        return outputs[0];
-    }
+    internal static Variable LayerNorm(Tape tape, Variable x, Variable weight, Variable bias) =>
+        tape.Apply<LayerNorm, LayerNorm.Attr>([x, weight, bias], new(LayerNormLayer.Eps));
 
     internal static (Variable Y, Variable Sum) AddNorm(Tape tape, Variable h, Variable residual, Variable weight, Variable bias)
     {

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
@@ -21,25 +22,22 @@ public static class Accumulate
         else throw new ShapeException($"accumulate: {sum} is not made of real numbers");
     }
 
-    private static unsafe void AddCpu<T>(in Tensor sum, in Tensor term) where T : unmanaged, INumber<T>
+    private static unsafe void AddCpu<T>(in Tensor sum, in Tensor term) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         var job = new AddJob<T> { Sum = sum.Pointer<T>(), Term = term.Pointer<T>(), Count = sum.Count };
-        int items = checked((int)((sum.Count + Chunk - 1) / Chunk));
-        ((CpuDevice)sum.Device).Workers.Run(items, ref job);
+        var device = (CpuDevice)sum.Device;
+        VectorJobs.Run<T, AddJob<T>>(device.Workers, device.VectorWidth, checked((int)((sum.Count + Chunk - 1) / Chunk)), ref job);
     }
 
-    private unsafe struct AddJob<T> : IParallelJob where T : unmanaged, INumber<T>
+    private unsafe struct AddJob<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         internal T* Sum, Term;
         internal long Count;
 
-        public readonly void Run(int index)
+        public readonly void Run<V>(int index) where V : unmanaged, ISimd<V, T>
         {
             long first = (long)index * Chunk;
-            int n = (int)Math.Min(Chunk, Count - first), i = 0;
-            T* s = Sum + first, t = Term + first;
-            for (int w = Vector<T>.Count; i <= n - w; i += w) Vector.Store(Vector.Load(s + i) + Vector.Load(t + i), s + i);
-            for (; i < n; i++) s[i] += t[i];
+            RowMath.Add<V, T>(Term + first, Sum + first, (int)Math.Min(Chunk, Count - first));
         }
     }
 }

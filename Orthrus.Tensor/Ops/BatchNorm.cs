@@ -1,4 +1,5 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
@@ -119,7 +120,7 @@ public sealed class BatchNorm : IOp<BatchNorm.Attr>
             NewMean = PointerOrNull<T>(args.Outputs[NewMean]), NewVar = PointerOrNull<T>(args.Outputs[NewVar]),
             SavedMean = PointerOrNull<T>(args.Outputs[SavedMean]), SavedScale = PointerOrNull<T>(args.Outputs[SavedScale]),
         };
-        args.Workers.Run(walk.Items, ref job);
+        VectorJobs.Run<T, ForwardJob<T>>(args.Workers, args.VectorWidth, walk.Items, ref job);
     }
 
     /// <inheritdoc/>
@@ -134,23 +135,23 @@ public sealed class BatchNorm : IOp<BatchNorm.Attr>
             SavedScale = attr.Training ? args.Outputs[SavedScale].Pointer<T>() : null, RunningVar = PointerOrNull<T>(args.Inputs[RunningVar]),
             Dx = PointerOrNull<T>(args.InputGrads[X]), DWeight = PointerOrNull<T>(args.InputGrads[Weight]), DBias = PointerOrNull<T>(args.InputGrads[Bias]),
         };
-        args.Workers.Run(walk.Items, ref job);
+        VectorJobs.Run<T, BackwardJob<T>>(args.Workers, args.VectorWidth, walk.Items, ref job);
     }
 
     private static unsafe T* PointerOrNull<T>(in Tensor t) where T : unmanaged => t.IsNone ? null : t.Pointer<T>();
 
-    private unsafe struct ForwardJob<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    private unsafe struct ForwardJob<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         internal BatchNormWalk<T> Walk;
         internal Attr Attr;
         internal long Positions;
         internal T* Y, Weight, Bias, RunningMean, RunningVar, NewMean, NewVar, SavedMean, SavedScale;
 
-        public readonly void Run(int item)
+        public readonly void Run<V>(int item) where V : unmanaged, ISimd<V, T>
         {
             int from = item * BatchNormWalk<T>.Width, width = Math.Min(BatchNormWalk<T>.Width, Walk.C - from);
             T* mean = stackalloc T[BatchNormWalk<T>.Width], scale = stackalloc T[BatchNormWalk<T>.Width];
-            if (Attr.Training) Statistics(from, width, mean, scale);
+            if (Attr.Training) Statistics<V>(from, width, mean, scale);
             else
                 for (int c = 0; c < width; c++)
                 {
@@ -160,17 +161,21 @@ public sealed class BatchNorm : IOp<BatchNorm.Attr>
             for (long row = 0; row < Walk.Rows; row++)
             {
                 T* x = Walk.X + row * Walk.C + from, y = Y + row * Walk.C + from;
-                for (int c = 0; c < width; c++) y[c] = (x[c] - mean[c]) * scale[c] * Weight[from + c] + Bias[from + c];
+                for (int c = 0; c < width; c += V.Lanes)
+                {
+                    V normal = (Edge.Load<V, T>(x + c, width - c) - Edge.Load<V, T>(mean + c, width - c)) * Edge.Load<V, T>(scale + c, width - c);
+                    Edge.Store(y + c, V.Fma(normal, Edge.Load<V, T>(Weight + from + c, width - c), Edge.Load<V, T>(Bias + from + c, width - c)), width - c);
+                }
             }
         }
 
-        private readonly void Statistics(int from, int width, T* mean, T* scale)
+        private readonly void Statistics<V>(int from, int width, T* mean, T* scale) where V : unmanaged, ISimd<V, T>
         {
             T n = T.CreateTruncating(Positions), momentum = T.CreateTruncating(Attr.Momentum), old = T.CreateTruncating(1 - Attr.Momentum);
             T* squares = stackalloc T[BatchNormWalk<T>.Width];
-            Walk.SumOfPositions<Identity<T>>(from, width, null, mean);
+            Walk.SumOfPositions<V, Identity<T>>(from, width, null, mean);
             for (int c = 0; c < width; c++) mean[c] /= n;
-            Walk.SumOfPositions<SquaredDistance<T>>(from, width, mean, squares);
+            Walk.SumOfPositions<V, SquaredDistance<T>>(from, width, mean, squares);
             for (int c = 0; c < width; c++)
             {
                 scale[c] = T.One / T.Sqrt(squares[c] / n + T.CreateTruncating(Attr.Eps));
@@ -183,20 +188,20 @@ public sealed class BatchNorm : IOp<BatchNorm.Attr>
         }
     }
 
-    private unsafe struct BackwardJob<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    private unsafe struct BackwardJob<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         internal BatchNormWalk<T> Walk;
         internal Attr Attr;
         internal long Positions;
         internal T* Dy, Weight, Mean, SavedScale, RunningVar, Dx, DWeight, DBias;
 
-        public readonly void Run(int item)
+        public readonly void Run<V>(int item) where V : unmanaged, ISimd<V, T>
         {
             int from = item * BatchNormWalk<T>.Width, width = Math.Min(BatchNormWalk<T>.Width, Walk.C - from);
             T* scale = stackalloc T[BatchNormWalk<T>.Width], sum = stackalloc T[BatchNormWalk<T>.Width], along = stackalloc T[BatchNormWalk<T>.Width];
             for (int c = 0; c < width; c++)
                 scale[c] = SavedScale is not null ? SavedScale[from + c] : T.One / T.Sqrt(RunningVar[from + c] + T.CreateTruncating(Attr.Eps));
-            GradientSums(from, width, scale, sum, along);
+            GradientSums<V>(from, width, scale, sum, along);
             for (int c = 0; c < width; c++)
             {
                 if (DBias is not null) DBias[from + c] = sum[c];
@@ -204,22 +209,27 @@ public sealed class BatchNorm : IOp<BatchNorm.Attr>
             }
             if (Dx is null) return;
             // In training mean and variance move with every position that entered them: subtract the mean of dy and its part along x hat.
-            T n = T.CreateTruncating(Positions);
+            V n = V.Set(T.CreateTruncating(Positions));
             for (long row = 0; row < Walk.Rows; row++)
             {
                 long at = row * Walk.C + from;
                 bool entered = Attr.Training && Walk.Counts(row);
-                for (int c = 0; c < width; c++)
+                for (int c = 0; c < width; c += V.Lanes)
                 {
-                    T g = Dy[at + c];
-                    if (entered) g -= (sum[c] + (Walk.X[at + c] - Mean[from + c]) * scale[c] * along[c]) / n;
-                    Dx[at + c] = g * scale[c] * Weight[from + c];
+                    int left = width - c;
+                    V g = Edge.Load<V, T>(Dy + at + c, left), s = Edge.Load<V, T>(scale + c, left);
+                    if (entered) g -= V.Fma(Normal<V>(at + c, from + c, s, left), Edge.Load<V, T>(along + c, left), Edge.Load<V, T>(sum + c, left)) / n;
+                    Edge.Store(Dx + at + c, g * s * Edge.Load<V, T>(Weight + from + c, left), left);
                 }
             }
         }
 
+        /// <summary>x hat from element <paramref name="at"/> on, which is of channel <paramref name="c"/>.</summary>
+        private readonly V Normal<V>(long at, int c, V scale, int left) where V : unmanaged, ISimd<V, T> =>
+            (Edge.Load<V, T>(Walk.X + at, left) - Edge.Load<V, T>(Mean + c, left)) * scale;
+
         /// <summary>Sums over all positions of dy and of dy x hat: block by block, then the blocks.</summary>
-        private readonly void GradientSums(int from, int width, T* scale, T* sum, T* along)
+        private readonly void GradientSums<V>(int from, int width, T* scale, T* sum, T* along) where V : unmanaged, ISimd<V, T>
         {
             T* blockSum = stackalloc T[BatchNormWalk<T>.Width], blockAlong = stackalloc T[BatchNormWalk<T>.Width];
             RowMath.Fill(sum, T.Zero, width);
@@ -231,14 +241,16 @@ public sealed class BatchNorm : IOp<BatchNorm.Attr>
                 for (long row = start; row < Math.Min(Walk.Rows, start + BatchNormWalk<T>.Block); row++)
                 {
                     long at = row * Walk.C + from;
-                    for (int c = 0; c < width; c++)
+                    for (int c = 0; c < width; c += V.Lanes)
                     {
-                        blockSum[c] += Dy[at + c];
-                        blockAlong[c] += Dy[at + c] * ((Walk.X[at + c] - Mean[from + c]) * scale[c]);
+                        int left = width - c;
+                        V g = Edge.Load<V, T>(Dy + at + c, left), normal = Normal<V>(at + c, from + c, Edge.Load<V, T>(scale + c, left), left);
+                        Edge.Store(blockSum + c, Edge.Load<V, T>(blockSum + c, left) + g, left);
+                        Edge.Store(blockAlong + c, V.Fma(g, normal, Edge.Load<V, T>(blockAlong + c, left)), left);
                     }
                 }
-                RowMath.Add(blockSum, sum, width);
-                RowMath.Add(blockAlong, along, width);
+                RowMath.Add<V, T>(blockSum, sum, width);
+                RowMath.Add<V, T>(blockAlong, along, width);
             }
         }
     }

@@ -1,21 +1,22 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
 /// <summary>A term of a sum over positions.</summary>
 internal interface IPositionTerm<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    static abstract T Of(T x, T mean);
+    static abstract V Of<V>(V x, V mean) where V : unmanaged, ISimd<V, T>;
 }
 
 internal readonly struct Identity<T> : IPositionTerm<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    public static T Of(T x, T mean) => x;
+    public static V Of<V>(V x, V mean) where V : unmanaged, ISimd<V, T> => x;
 }
 
 internal readonly struct SquaredDistance<T> : IPositionTerm<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    public static T Of(T x, T mean) => (x - mean) * (x - mean);
+    public static V Of<V>(V x, V mean) where V : unmanaged, ISimd<V, T> => (x - mean) * (x - mean);
 }
 
 /// <summary>How <see cref="BatchNorm"/> goes through its operand: strips of channels in parallel, blocks of positions in each strip.</summary>
@@ -56,7 +57,7 @@ internal unsafe struct BatchNormWalk<T> where T : unmanaged, IBinaryFloatingPoin
     }
 
     /// <summary>Sum of a term over the positions that count, per channel of a strip.</summary>
-    internal readonly void SumOfPositions<TTerm>(int from, int width, T* mean, T* total) where TTerm : IPositionTerm<T>
+    internal readonly void SumOfPositions<V, TTerm>(int from, int width, T* mean, T* total) where V : unmanaged, ISimd<V, T> where TTerm : IPositionTerm<T>
     {
         T* block = stackalloc T[Width];
         RowMath.Fill(total, T.Zero, width);
@@ -67,9 +68,13 @@ internal unsafe struct BatchNormWalk<T> where T : unmanaged, IBinaryFloatingPoin
             {
                 if (!Counts(row)) continue;
                 T* x = X + row * C + from;
-                for (int c = 0; c < width; c++) block[c] += TTerm.Of(x[c], mean is null ? T.Zero : mean[c]);
+                for (int c = 0; c < width; c += V.Lanes)
+                {
+                    V term = TTerm.Of(Edge.Load<V, T>(x + c, width - c), mean is null ? V.Zero : Edge.Load<V, T>(mean + c, width - c));
+                    Edge.Store(block + c, Edge.Load<V, T>(block + c, width - c) + term, width - c);
+                }
             }
-            RowMath.Add(block, total, width);
+            RowMath.Add<V, T>(block, total, width);
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
@@ -37,7 +38,7 @@ public sealed class Combine : IOp<Combine.Attr>
     public static unsafe void ForwardCpu<T>(in OpArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         var job = new Job<T> { X = args.Inputs[0].Pointer<T>(), W = args.Inputs[1].Pointer<T>(), Y = args.Outputs[0].Pointer<T>(), Count = args.Inputs[0].Count, Multiply = attr.Multiply };
-        args.Workers.Run(job.Items, ref job);
+        VectorJobs.Run<T, Job<T>>(args.Workers, args.VectorWidth, job.Items, ref job);
     }
 
     /// <inheritdoc/>
@@ -54,11 +55,11 @@ public sealed class Combine : IOp<Combine.Attr>
                 continue;
             }
             var job = new Job<T> { X = dy.Pointer<T>(), W = args.Inputs[1 - i].Pointer<T>(), Y = dx.Pointer<T>(), Count = dy.Count, Multiply = true };
-            args.Workers.Run(job.Items, ref job);
+            VectorJobs.Run<T, Job<T>>(args.Workers, args.VectorWidth, job.Items, ref job);
         }
     }
 
-    private unsafe struct Job<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    private unsafe struct Job<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         internal T* X, W, Y;
         internal long Count;
@@ -66,17 +67,16 @@ public sealed class Combine : IOp<Combine.Attr>
 
         internal readonly int Items => checked((int)((Count + Chunk - 1) / Chunk));
 
-        public readonly void Run(int index)
+        public readonly void Run<V>(int index) where V : unmanaged, ISimd<V, T>
         {
             long first = (long)index * Chunk;
-            int n = (int)Math.Min(Chunk, Count - first), i = 0;
+            int n = (int)Math.Min(Chunk, Count - first);
             T* x = X + first, w = W + first, y = Y + first;
-            for (int width = Vector<T>.Count; i <= n - width; i += width)
+            for (int i = 0; i < n; i += V.Lanes)
             {
-                Vector<T> a = Vector.Load(x + i), b = Vector.Load(w + i);
-                Vector.Store(Multiply ? a * b : a + b, y + i);
+                V a = Edge.Load<V, T>(x + i, n - i), b = Edge.Load<V, T>(w + i, n - i);
+                Edge.Store(y + i, Multiply ? a * b : a + b, n - i);
             }
-            for (; i < n; i++) y[i] = Multiply ? x[i] * w[i] : x[i] + w[i];
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
@@ -129,7 +130,7 @@ public sealed class Dcl : IOp<Dcl.Attr>
                 Nearest = pair % 2 == 1 ? own + 2L * n : null, Count = n, KeyCount = m, Width = z0.Shape[1], Offset = attr.Offset,
                 Scale = T.CreateTruncating(1 / attr.Tau),
             };
-            args.Workers.Run(SimilarityStream.Items(n), ref job);
+            VectorJobs.Run<T, SimilarityForward<T>>(args.Workers, args.VectorWidth, SimilarityStream.Items(n), ref job);
         }
         T* weight = args.Inputs[Weight].IsNone ? null : args.Inputs[Weight].Pointer<T>();
         T* loss01 = args.Outputs[Loss01].Pointer<T>(), loss10 = args.Outputs[Loss10].Pointer<T>();
@@ -164,7 +165,7 @@ public sealed class Dcl : IOp<Dcl.Attr>
                 Width = args.Inputs[operand].Shape[1], Scale = T.CreateTruncating(1 / attr.Tau), HasSecond = true,
                 First = Pair(args, attr, view, view, anchors, keys, weights, n), Second = Pair(args, attr, view, 1 - view, anchors, keys, weights, n),
             };
-            args.Workers.Run(SimilarityStream.Items(job.Count), ref job);
+            VectorJobs.Run<T, SimilarityBackward<T>>(args.Workers, args.VectorWidth, SimilarityStream.Items(job.Count), ref job);
         }
     }
 

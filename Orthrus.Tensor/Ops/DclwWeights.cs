@@ -1,4 +1,5 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
@@ -47,17 +48,27 @@ public sealed class DclwWeights : IOp<DclwWeights.Attr>
     /// <inheritdoc/>
     public static unsafe void ForwardCpu<T>(in OpArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        T* z0 = args.Inputs[0].Pointer<T>(), z1 = args.Inputs[1].Pointer<T>(), w = args.Outputs[0].Pointer<T>();
-        int n = args.Inputs[0].Shape[0], D = args.Inputs[0].Shape[1];
-        T scale = T.CreateTruncating(1 / attr.Sigma), max = T.NegativeInfinity;
-        for (int i = 0; i < n; i++)
+        var code = new Code<T>
         {
-            w[i] = RowMath.Dot(z0 + (long)i * D, z1 + (long)i * D, D) * scale;
-            max = T.Max(max, w[i]);
+            Z0 = args.Inputs[0].Pointer<T>(), Z1 = args.Inputs[1].Pointer<T>(), Weight = args.Outputs[0].Pointer<T>(), N = args.Inputs[0].Shape[0],
+            D = args.Inputs[0].Shape[1], Scale = T.CreateTruncating(1 / attr.Sigma),
+        };
+        SimdDispatch.Run<T, Code<T>>(args.VectorWidth, ref code);
+    }
+
+    private unsafe struct Code<T> : IVectorCode<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    {
+        internal T* Z0, Z1, Weight;
+        internal int N, D;
+        internal T Scale;
+
+        public readonly void Run<V>() where V : unmanaged, ISimd<V, T>
+        {
+            for (int i = 0; i < N; i++) Weight[i] = RowMath.Dot<V, T>(Z0 + (long)i * D, Z1 + (long)i * D, D) * Scale;
+            RowMath.ExpSum<V, T>(Weight, RowMath.Max<V, T>(Weight, N, T.NegativeInfinity), Weight, N);
+            T sum = ChunkedSum.Pairwise(Weight, N), count = T.CreateTruncating(N), two = T.One + T.One;
+            for (int i = 0; i < N; i++) Weight[i] = two - count * Weight[i] / sum;
         }
-        for (int i = 0; i < n; i++) w[i] = T.Exp(w[i] - max);
-        T sum = ChunkedSum.Pairwise(w, n), count = T.CreateTruncating(n), two = T.One + T.One;
-        for (int i = 0; i < n; i++) w[i] = two - count * w[i] / sum;
     }
 
     /// <inheritdoc/>

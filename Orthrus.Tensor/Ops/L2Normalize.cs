@@ -1,4 +1,5 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
@@ -56,7 +57,7 @@ public sealed class L2Normalize : IOp<L2Normalize.Attr>
         {
             X = args.Inputs[0].Pointer<T>(), Y = args.Outputs[0].Pointer<T>(), Rows = shape.Rows, D = shape.Last, Eps = T.CreateTruncating(attr.Eps),
         };
-        args.Workers.Run(job.Items, ref job);
+        VectorJobs.Run<T, Job<T>>(args.Workers, args.VectorWidth, job.Items, ref job);
     }
 
     /// <inheritdoc/>
@@ -69,10 +70,10 @@ public sealed class L2Normalize : IOp<L2Normalize.Attr>
             X = args.Inputs[0].Pointer<T>(), Y = args.InputGrads[0].Pointer<T>(), Dy = args.OutputGrads[0].Pointer<T>(), Rows = shape.Rows,
             D = shape.Last, Eps = T.CreateTruncating(attr.Eps),
         };
-        args.Workers.Run(job.Items, ref job);
+        VectorJobs.Run<T, Job<T>>(args.Workers, args.VectorWidth, job.Items, ref job);
     }
 
-    private unsafe struct Job<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    private unsafe struct Job<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         internal T* X, Y, Dy;
         internal T Eps;
@@ -81,24 +82,22 @@ public sealed class L2Normalize : IOp<L2Normalize.Attr>
 
         internal readonly int Items => checked((int)((Rows + RowsPerItem - 1) / RowsPerItem));
 
-        public readonly void Run(int index)
+        public readonly void Run<V>(int index) where V : unmanaged, ISimd<V, T>
         {
             long end = Math.Min(Rows, (index + 1L) * RowsPerItem);
             for (long row = (long)index * RowsPerItem; row < end; row++)
             {
                 T* x = X + row * D, y = Y + row * D;
-                T norm = T.Sqrt(RowMath.Dot(x, x, D));
+                T norm = T.Sqrt(RowMath.Dot<V, T>(x, x, D));
                 T divisor = norm > Eps ? norm : Eps;
-                if (Dy is null)
-                {
-                    for (int d = 0; d < D; d++) y[d] = x[d] / divisor;
-                    continue;
-                }
-                T* dy = Dy + row * D;
                 // dx = (dy - u (u . dy)) / norm with u = x / norm; u waits in the result. Products of u cannot underflow as those of x would.
-                for (int d = 0; d < D; d++) y[d] = x[d] / divisor;
-                T along = norm > Eps ? RowMath.Dot(y, dy, D) : T.Zero;
-                for (int d = 0; d < D; d++) y[d] = (dy[d] - y[d] * along) / divisor;
+                V by = V.Set(divisor);
+                for (int d = 0; d < D; d += V.Lanes) Edge.Store(y + d, Edge.Load<V, T>(x + d, D - d) / by, D - d);
+                if (Dy is null) continue;
+                T* dy = Dy + row * D;
+                T along = norm > Eps ? RowMath.Dot<V, T>(y, dy, D) : T.Zero;
+                V part = V.Set(along);
+                for (int d = 0; d < D; d += V.Lanes) Edge.Store(y + d, (Edge.Load<V, T>(dy + d, D - d) - Edge.Load<V, T>(y + d, D - d) * part) / by, D - d);
             }
         }
     }

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
@@ -49,7 +50,7 @@ public sealed class MaskedLogSumExp : IOp<MaskedLogSumExp.Attr>
     {
         var shape = args.Inputs[0].Shape;
         var job = new Job<T> { S = args.Inputs[0].Pointer<T>(), Y = args.Outputs[0].Pointer<T>(), N = shape[0], M = shape[1], Offset = attr.Offset };
-        args.Workers.Run((shape[0] + RowsPerItem - 1) / RowsPerItem, ref job);
+        VectorJobs.Run<T, Job<T>>(args.Workers, args.VectorWidth, (shape[0] + RowsPerItem - 1) / RowsPerItem, ref job);
     }
 
     /// <inheritdoc/>
@@ -62,51 +63,45 @@ public sealed class MaskedLogSumExp : IOp<MaskedLogSumExp.Attr>
             S = args.Inputs[0].Pointer<T>(), Ds = args.InputGrads[0].Pointer<T>(), Dy = args.OutputGrads[0].Pointer<T>(),
             N = shape[0], M = shape[1], Offset = attr.Offset,
         };
-        args.Workers.Run((shape[0] + RowsPerItem - 1) / RowsPerItem, ref job);
+        VectorJobs.Run<T, Job<T>>(args.Workers, args.VectorWidth, (shape[0] + RowsPerItem - 1) / RowsPerItem, ref job);
     }
 
-    private unsafe struct Job<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    private unsafe struct Job<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         internal T* S, Y, Ds, Dy;
         internal int N, M, Offset;
 
-        public readonly void Run(int item)
+        public readonly void Run<V>(int item) where V : unmanaged, ISimd<V, T>
         {
             for (int i = item * RowsPerItem; i < Math.Min(N, (item + 1) * RowsPerItem); i++)
             {
                 T* s = S + (long)i * M;
-                if (Ds is not null) Gradient(s, Ds + (long)i * M, Dy[i], Offset + i);
-                else Y[i] = LogSumExp(s, Offset + i);
+                int masked = Offset + i;
+                if (Ds is not null) Gradient<V>(s, Ds + (long)i * M, Dy[i], masked);
+                else
+                {
+                    T max = Max<V>(s, masked);
+                    Y[i] = max + T.Log(ExpSum<V>(s, max, null, masked));
+                }
             }
-        }
-
-        private readonly T LogSumExp(T* s, int masked)
-        {
-            T max = Max(s, masked), sum = T.Zero;
-            for (int j = 0; j < M; j++)
-                if (j != masked) sum += T.Exp(s[j] - max);
-            return max + T.Log(sum);
         }
 
         /// <summary>ds = dy softmax(s), from the row itself: exp(s - y) would carry the rounding of a large y.</summary>
-        private readonly void Gradient(T* s, T* ds, T dy, int masked)
+        private readonly void Gradient<V>(T* s, T* ds, T dy, int masked) where V : unmanaged, ISimd<V, T>
         {
-            T max = Max(s, masked), sum = T.Zero;
-            for (int j = 0; j < M; j++)
-            {
-                ds[j] = j == masked ? T.Zero : T.Exp(s[j] - max);
-                sum += ds[j];
-            }
-            for (int j = 0; j < M; j++) ds[j] = ds[j] / sum * dy;
+            T sum = ExpSum<V>(s, Max<V>(s, masked), ds, masked);
+            ds[masked] = T.Zero;
+            RowMath.Scale<V, T>(dy / sum, ds, M);
         }
 
-        private readonly T Max(T* s, int masked)
+        private readonly T ExpSum<V>(T* s, T max, T* e, int masked) where V : unmanaged, ISimd<V, T>
         {
-            T max = T.NegativeInfinity;
-            for (int j = 0; j < M; j++)
-                if (j != masked) max = T.Max(max, s[j]);
-            return max;
+            int after = masked + 1;
+            return RowMath.ExpSum<V, T>(s, max, e, masked) + RowMath.ExpSum<V, T>(s + after, max, e is null ? null : e + after, M - after);
         }
+
+        private readonly T Max<V>(T* s, int masked) where V : unmanaged, ISimd<V, T> =>
+            RowMath.Max<V, T>(s + masked + 1, M - masked - 1, RowMath.Max<V, T>(s, masked, T.NegativeInfinity));
     }
 
     /// <inheritdoc/>

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
@@ -52,7 +53,7 @@ public sealed class MaskedMeanPool : IOp<NoAttr>
             L = shape[1], D = shape[2], Chunks = (shape[2] + Chunk - 1) / Chunk,
         };
         Check(job.Lengths, shape[0]);
-        args.Workers.Run(shape[0] * job.Chunks, ref job);
+        VectorJobs.Run<T, ForwardJob<T>>(args.Workers, args.VectorWidth, shape[0] * job.Chunks, ref job);
     }
 
     /// <inheritdoc/>
@@ -65,7 +66,7 @@ public sealed class MaskedMeanPool : IOp<NoAttr>
             Dx = args.InputGrads[0].Pointer<T>(), Dy = args.OutputGrads[0].Pointer<T>(), Lengths = new IntegerView(args.Inputs[1]),
             L = shape[1], D = shape[2],
         };
-        args.Workers.Run(shape[0], ref job);
+        VectorJobs.Run<T, BackwardJob<T>>(args.Workers, args.VectorWidth, shape[0], ref job);
     }
 
     private static void Check(IntegerView lengths, int count)
@@ -74,13 +75,13 @@ public sealed class MaskedMeanPool : IOp<NoAttr>
             if (lengths[b] < 1) throw new ShapeException($"masked_mean_pool: lengths[{b}] is {lengths[b]}; want at least 1: an empty sequence has no mean");
     }
 
-    private unsafe struct ForwardJob<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    private unsafe struct ForwardJob<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         internal T* X, Y;
         internal IntegerView Lengths;
         internal int L, D, Chunks;
 
-        public readonly void Run(int index)
+        public readonly void Run<V>(int index) where V : unmanaged, ISimd<V, T>
         {
             int b = index / Chunks, from = index % Chunks * Chunk, width = Math.Min(Chunk, D - from);
             // Two levels, block and total, so that rounding does not grow with the length of the sequence.
@@ -92,27 +93,28 @@ public sealed class MaskedMeanPool : IOp<NoAttr>
             {
                 int end = Math.Min(valid, start + Chunk);
                 RowMath.Fill(block, T.Zero, width);
-                for (int t = start; t < end; t++) RowMath.Add(X + ((long)b * L + t) * D + from, block, width);
-                RowMath.Add(block, y, width);
+                for (int t = start; t < end; t++) RowMath.Add<V, T>(X + ((long)b * L + t) * D + from, block, width);
+                RowMath.Add<V, T>(block, y, width);
             }
             T length = T.CreateTruncating(Lengths[b]);
             for (int d = 0; d < width; d++) y[d] /= length;
         }
     }
 
-    private unsafe struct BackwardJob<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    private unsafe struct BackwardJob<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         internal T* Dx, Dy;
         internal IntegerView Lengths;
         internal int L, D;
 
-        public readonly void Run(int b)
+        public readonly void Run<V>(int b) where V : unmanaged, ISimd<V, T>
         {
-            T length = T.CreateTruncating(Lengths[b]);
             T* dy = Dy + (long)b * D, dx = Dx + (long)b * L * D;
             int valid = (int)Math.Min(L, Lengths[b]);
-            for (int t = 0; t < valid; t++)
-                for (int d = 0; d < D; d++) dx[(long)t * D + d] = dy[d] / length;
+            V divisor = V.Set(T.CreateTruncating(Lengths[b]));
+            if (valid > 0)
+                for (int d = 0; d < D; d += V.Lanes) Edge.Store(dx + d, Edge.Load<V, T>(dy + d, D - d) / divisor, D - d);
+            for (int t = 1; t < valid; t++) new ReadOnlySpan<T>(dx, D).CopyTo(new Span<T>(dx + (long)t * D, D));
             RowMath.Fill(dx + (long)valid * D, T.Zero, (long)(L - valid) * D);
         }
     }

@@ -1,76 +1,110 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
-/// <summary>Loops over rows of contiguous numbers. Every result depends on the operands and their number alone.</summary>
+/// <summary>Loops over rows of contiguous numbers. Every result depends on the operands, their number and the vector's width alone.</summary>
 internal static unsafe class RowMath
 {
     /// <summary>x[i] = value.</summary>
     internal static void Fill<T>(T* x, T value, long n) where T : unmanaged
     {
-        for (long i = 0; i < n; i++) x[i] = value;
+        for (; n > int.MaxValue; n -= int.MaxValue, x += int.MaxValue) new Span<T>(x, int.MaxValue).Fill(value);
+        new Span<T>(x, (int)n).Fill(value);
     }
 
     /// <summary>y += x.</summary>
-    internal static void Add<T>(T* x, T* y, int n) where T : unmanaged, INumberBase<T>
+    internal static void Add<V, T>(T* x, T* y, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        int i = 0, w = Vector<T>.Count;
-        for (; i <= n - w; i += w) Vector.Store(Vector.Load(x + i) + Vector.Load(y + i), y + i);
-        for (; i < n; i++) y[i] += x[i];
+        for (int i = 0; i < n; i += V.Lanes) Edge.Store(y + i, Edge.Load<V, T>(x + i, n - i) + Edge.Load<V, T>(y + i, n - i), n - i);
     }
 
     /// <summary>y *= a.</summary>
-    internal static void Scale<T>(T a, T* y, int n) where T : unmanaged, INumberBase<T>
+    internal static void Scale<V, T>(T a, T* y, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        int i = 0, w = Vector<T>.Count;
-        var va = new Vector<T>(a);
-        for (; i <= n - w; i += w) Vector.Store(va * Vector.Load(y + i), y + i);
-        for (; i < n; i++) y[i] *= a;
+        V factor = V.Set(a);
+        for (int i = 0; i < n; i += V.Lanes) Edge.Store(y + i, factor * Edge.Load<V, T>(y + i, n - i), n - i);
     }
 
     /// <summary>y += a x.</summary>
-    internal static void AddScaled<T>(T a, T* x, T* y, int n) where T : unmanaged, INumberBase<T>
+    internal static void AddScaled<V, T>(T a, T* x, T* y, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        int i = 0, w = Vector<T>.Count;
-        var va = new Vector<T>(a);
-        for (; i <= n - w; i += w) Vector.Store(va * Vector.Load(x + i) + Vector.Load(y + i), y + i);
-        for (; i < n; i++) y[i] += a * x[i];
+        V factor = V.Set(a);
+        for (int i = 0; i < n; i += V.Lanes) Edge.Store(y + i, V.Fma(factor, Edge.Load<V, T>(x + i, n - i), Edge.Load<V, T>(y + i, n - i)), n - i);
+    }
+
+    /// <summary>Sum of x[i].</summary>
+    internal static T Sum<V, T>(T* x, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    {
+        V sum = V.Zero;
+        for (int i = 0; i < n; i += V.Lanes) sum += Edge.Load<V, T>(x + i, n - i);
+        return V.Sum(sum);
+    }
+
+    /// <summary>Largest x[i], and at least <paramref name="least"/>; with a NaN among them any of them.</summary>
+    internal static T Max<V, T>(T* x, int n, T least) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    {
+        V start = V.Set(least), max = start;
+        for (int i = 0; i < n; i += V.Lanes) max = V.Max(max, Edge.Load<V, T>(x + i, n - i, start));
+        T largest = least;
+        for (int lane = 0; lane < V.Lanes; lane++) largest = T.Max(largest, ((T*)&max)[lane]);
+        return largest;
     }
 
     /// <summary>Sum of a[i] b[i].</summary>
-    internal static T Dot<T>(T* a, T* b, int n) where T : unmanaged, INumberBase<T>
+    internal static T Dot<V, T>(T* a, T* b, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        int i = 0, w = Vector<T>.Count;
-        var s = Vector<T>.Zero;
-        for (; i <= n - w; i += w) s += Vector.Load(a + i) * Vector.Load(b + i);
-        T sum = Vector.Sum(s);
-        for (; i < n; i++) sum += a[i] * b[i];
-        return sum;
+        V sum = V.Zero;
+        for (int i = 0; i < n; i += V.Lanes) sum = V.Fma(Edge.Load<V, T>(a + i, n - i), Edge.Load<V, T>(b + i, n - i), sum);
+        return V.Sum(sum);
     }
 
     /// <summary>Four products with one row: the same additions in the same order as <see cref="Dot"/>, so that ties stay ties.</summary>
-    internal static void Dot4<T>(T* a, T* b, long stride, int n, T* results) where T : unmanaged, INumberBase<T>
+    internal static void Dot4<V, T>(T* a, T* b, long stride, int n, T* results) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        int i = 0, w = Vector<T>.Count;
         T* b1 = b + stride, b2 = b1 + stride, b3 = b2 + stride;
-        Vector<T> s0 = default, s1 = default, s2 = default, s3 = default;
-        for (; i <= n - w; i += w)
+        V s0 = V.Zero, s1 = V.Zero, s2 = V.Zero, s3 = V.Zero;
+        for (int i = 0; i < n; i += V.Lanes)
         {
-            var va = Vector.Load(a + i);
-            s0 += va * Vector.Load(b + i);
-            s1 += va * Vector.Load(b1 + i);
-            s2 += va * Vector.Load(b2 + i);
-            s3 += va * Vector.Load(b3 + i);
+            V x = Edge.Load<V, T>(a + i, n - i);
+            s0 = V.Fma(x, Edge.Load<V, T>(b + i, n - i), s0);
+            s1 = V.Fma(x, Edge.Load<V, T>(b1 + i, n - i), s1);
+            s2 = V.Fma(x, Edge.Load<V, T>(b2 + i, n - i), s2);
+            s3 = V.Fma(x, Edge.Load<V, T>(b3 + i, n - i), s3);
         }
-        T r0 = Vector.Sum(s0), r1 = Vector.Sum(s1), r2 = Vector.Sum(s2), r3 = Vector.Sum(s3);
-        for (; i < n; i++)
-        {
-            r0 += a[i] * b[i];
-            r1 += a[i] * b1[i];
-            r2 += a[i] * b2[i];
-            r3 += a[i] * b3[i];
-        }
-        (results[0], results[1], results[2], results[3]) = (r0, r1, r2, r3);
+        (results[0], results[1], results[2], results[3]) = (V.Sum(s0), V.Sum(s1), V.Sum(s2), V.Sum(s3));
     }
+
+    /// <summary>Sum of exp(x[i] - shift), which go to y unless that is null. No x[i] may be much larger than shift. NaN stays NaN.</summary>
+    internal static T ExpSum<V, T>(T* x, T shift, T* y, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    {
+        V from = V.Set(shift), sum = V.Zero, never = V.Set(T.NegativeInfinity);
+        for (int i = 0; i < n; i += V.Lanes)
+        {
+            V e = Exp<V, T>(Edge.Load(x + i, n - i, never) - from);
+            sum += e;
+            if (y is not null) Edge.Store(y + i, e, n - i);
+        }
+        return V.Sum(sum);
+    }
+
+    /// <summary>
+    /// exp(x) for x up to 88 (float) or 709 (double), within 3 units in the last place; 0 where the result would be subnormal, NaN for NaN.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static V Exp<V, T>(V x) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    {
+        bool single = typeof(T) == typeof(float);
+        // n ln 2 in two parts, the first with trailing zeros, so that x - n ln 2 keeps its last bits (Cody and Waite 1980).
+        V least = Set<V, T>(single ? -87.0 : -708.0), log2E = Set<V, T>(1.4426950408889634), magic = Set<V, T>(single ? 12582912.0 : 6755399441055744.0);
+        V shifted = V.Fma(V.Max(x, least), log2E, magic), n = shifted - magic;
+        V r = V.Fma(n, Set<V, T>(single ? -0.693145751953125 : -0.6931471803691238), V.Max(x, least));
+        r = V.Fma(n, Set<V, T>(single ? -1.428606765330187e-06 : -1.9082149292705877e-10), r);
+        V y = V.ScaleByLowBits(VectorMath.Exp2<V, T>(r * log2E), shifted);
+        return V.Ordered(x, V.Greater(least, x, V.Zero, y), x);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Set<V, T>(double value) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T> => V.Set(T.CreateTruncating(value));
 }

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
@@ -56,7 +57,7 @@ public sealed class SimilarityLogSumExp : IOp<SimilarityLogSumExp.Attr>
             Anchors = z.Pointer<T>(), Keys = keys.Pointer<T>(), LogSumExp = args.Outputs[0].Pointer<T>(), Count = z.Shape[0], KeyCount = keys.Shape[0],
             Width = z.Shape[1], Offset = attr.Offset, Scale = T.CreateTruncating(1 / attr.Tau),
         };
-        args.Workers.Run(SimilarityStream.Items(job.Count), ref job);
+        VectorJobs.Run<T, SimilarityForward<T>>(args.Workers, args.VectorWidth, SimilarityStream.Items(job.Count), ref job);
     }
 
     /// <inheritdoc/>
@@ -80,7 +81,7 @@ public sealed class SimilarityLogSumExp : IOp<SimilarityLogSumExp.Attr>
             {
                 Rows = z.Pointer<T>(), Gradient = args.InputGrads[0].Pointer<T>(), Count = n, Width = z.Shape[1], Scale = scale, First = asAnchor,
             };
-            args.Workers.Run(SimilarityStream.Items(n), ref job);
+            VectorJobs.Run<T, SimilarityBackward<T>>(args.Workers, args.VectorWidth, SimilarityStream.Items(n), ref job);
         }
         if (!args.InputGrads[1].IsNone)
         {
@@ -88,7 +89,7 @@ public sealed class SimilarityLogSumExp : IOp<SimilarityLogSumExp.Attr>
             {
                 Rows = keys.Pointer<T>(), Gradient = args.InputGrads[1].Pointer<T>(), Count = keys.Shape[0], Width = z.Shape[1], Scale = scale, First = asKey,
             };
-            args.Workers.Run(SimilarityStream.Items(job.Count), ref job);
+            VectorJobs.Run<T, SimilarityBackward<T>>(args.Workers, args.VectorWidth, SimilarityStream.Items(job.Count), ref job);
         }
     }
 

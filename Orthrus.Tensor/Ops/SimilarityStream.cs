@@ -1,4 +1,5 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
@@ -16,22 +17,23 @@ internal static unsafe class SimilarityStream
     internal static int Items(int rows) => (rows + TileRows - 1) / TileRows;
 
     /// <summary>tile[r, c] = x[r] . y[c] scale, for rows x and y of length d.</summary>
-    internal static void Tile<T>(T* x, int rows, T* y, int columns, int d, T scale, T* tile) where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    internal static void Tile<V, T>(T* x, int rows, T* y, int columns, int d, T scale, T* tile)
+        where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         for (int c = 0; c < columns; c += 4)
             for (int r = 0; r < rows; r++)
             {
                 T* to = tile + r * TileColumns + c;
-                if (c + 4 <= columns) RowMath.Dot4(x + (long)r * d, y + (long)c * d, d, d, to);
+                if (c + 4 <= columns) RowMath.Dot4<V, T>(x + (long)r * d, y + (long)c * d, d, d, to);
                 else
-                    for (int rest = c; rest < columns; rest++) tile[r * TileColumns + rest] = RowMath.Dot(x + (long)r * d, y + (long)rest * d, d);
+                    for (int rest = c; rest < columns; rest++) tile[r * TileColumns + rest] = RowMath.Dot<V, T>(x + (long)r * d, y + (long)rest * d, d);
                 for (int k = 0; k < Math.Min(4, columns - c); k++) to[k] *= scale;
             }
     }
 }
 
 /// <summary>Log of the sum of exponentials over the keys, the key of the anchor's own sample left out; item = a tile's height of anchors.</summary>
-internal unsafe struct SimilarityForward<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+internal unsafe struct SimilarityForward<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
     internal T* Anchors, Keys, LogSumExp;
     /// <summary>Optional, one per anchor: similarity with its own key; sum of similarities over all keys but that one; 1 where no key is nearer.</summary>
@@ -39,7 +41,7 @@ internal unsafe struct SimilarityForward<T> : IParallelJob where T : unmanaged, 
     internal int Count, KeyCount, Width, Offset;
     internal T Scale;
 
-    public readonly void Run(int item)
+    public readonly void Run<V>(int item) where V : unmanaged, ISimd<V, T>
     {
         const int R = SimilarityStream.TileRows, C = SimilarityStream.TileColumns;
         int first = item * R, rows = Math.Min(R, Count - first);
@@ -54,18 +56,18 @@ internal unsafe struct SimilarityForward<T> : IParallelJob where T : unmanaged, 
         for (int column = 0; column < KeyCount; column += C)
         {
             int columns = Math.Min(C, KeyCount - column);
-            SimilarityStream.Tile(Anchors + (long)first * Width, rows, Keys + (long)column * Width, columns, Width, Scale, tile);
+            SimilarityStream.Tile<V, T>(Anchors + (long)first * Width, rows, Keys + (long)column * Width, columns, Width, Scale, tile);
             for (int r = 0; r < rows; r++)
             {
                 T* s = tile + r * C;
                 int own = first + r + Offset - column;
                 if (Nearest is not null) Look(s, columns, column, ref best[r], ref bestAt[r]);
-                if (own >= 0 && own < columns)
-                {
-                    if (Own is not null) Own[first + r] = s[own];
-                    s[own] = T.NegativeInfinity;
-                }
-                Accumulate(s, columns, own, ref max[r], ref sum[r], ref others[r]);
+                bool here = own >= 0 && own < columns;
+                if (here && Own is not null) Own[first + r] = s[own];
+                if (here) s[own] = T.Zero;
+                others[r] += RowMath.Sum<V, T>(s, columns);
+                if (here) s[own] = T.NegativeInfinity;
+                Accumulate<V>(s, columns, ref max[r], ref sum[r]);
             }
         }
         for (int r = 0; r < rows; r++)
@@ -88,21 +90,13 @@ internal unsafe struct SimilarityForward<T> : IParallelJob where T : unmanaged, 
     }
 
     /// <summary>Adds a row of a tile to the running sum, relative to the largest similarity so far.</summary>
-    private static void Accumulate(T* s, int columns, int own, ref T max, ref T sum, ref T others)
+    private static void Accumulate<V>(T* s, int columns, ref T max, ref T sum) where V : unmanaged, ISimd<V, T>
     {
-        T largest = max, part = T.Zero, plain = T.Zero;
-        for (int c = 0; c < columns; c++) largest = T.Max(largest, s[c]);
+        T largest = RowMath.Max<V, T>(s, columns, max);
         // A tile that holds nothing but the own key, as the first of all.
         if (T.IsNegativeInfinity(largest)) return;
-        for (int c = 0; c < columns; c++)
-        {
-            if (c == own) continue;
-            part += T.Exp(s[c] - largest);
-            plain += s[c];
-        }
-        sum = sum * T.Exp(max - largest) + part;
+        sum = sum * T.Exp(max - largest) + RowMath.ExpSum<V, T>(s, largest, null, columns);
         max = largest;
-        others += plain;
     }
 }
 
@@ -125,7 +119,7 @@ internal unsafe struct SimilarityPair<T> where T : unmanaged, IBinaryFloatingPoi
 }
 
 /// <summary>Gradient of the rows of one tensor from up to two sets of partners; item = a tile's height of rows. Weights include 1 / tau.</summary>
-internal unsafe struct SimilarityBackward<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+internal unsafe struct SimilarityBackward<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
     internal T* Rows, Gradient;
     internal int Count, Width;
@@ -133,15 +127,15 @@ internal unsafe struct SimilarityBackward<T> : IParallelJob where T : unmanaged,
     internal SimilarityPair<T> First, Second;
     internal bool HasSecond;
 
-    public readonly void Run(int item)
+    public readonly void Run<V>(int item) where V : unmanaged, ISimd<V, T>
     {
         int first = item * SimilarityStream.TileRows, rows = Math.Min(SimilarityStream.TileRows, Count - first);
         RowMath.Fill(Gradient + (long)first * Width, T.Zero, (long)rows * Width);
-        Add(First, first, rows);
-        if (HasSecond) Add(Second, first, rows);
+        Add<V>(First, first, rows);
+        if (HasSecond) Add<V>(Second, first, rows);
     }
 
-    private readonly void Add(in SimilarityPair<T> pair, int first, int rows)
+    private readonly void Add<V>(in SimilarityPair<T> pair, int first, int rows) where V : unmanaged, ISimd<V, T>
     {
         const int C = SimilarityStream.TileColumns;
         T* tile = stackalloc T[SimilarityStream.TileRows * C];
@@ -149,31 +143,30 @@ internal unsafe struct SimilarityBackward<T> : IParallelJob where T : unmanaged,
         {
             int columns = Math.Min(C, pair.Count - column);
             T* partners = pair.Partners + (long)column * Width;
-            SimilarityStream.Tile(Rows + (long)first * Width, rows, partners, columns, Width, Scale, tile);
+            SimilarityStream.Tile<V, T>(Rows + (long)first * Width, rows, partners, columns, Width, Scale, tile);
             for (int r = 0; r < rows; r++)
             {
                 T* weights = tile + r * C;
-                ToWeights(pair, weights, first + r, column, columns);
-                for (int c = 0; c < columns; c++) RowMath.AddScaled(weights[c], partners + (long)c * Width, Gradient + (long)(first + r) * Width, Width);
+                ToWeights<V>(pair, weights, first + r, column, columns);
+                for (int c = 0; c < columns; c++) RowMath.AddScaled<V, T>(weights[c], partners + (long)c * Width, Gradient + (long)(first + r) * Width, Width);
             }
         }
     }
 
     /// <summary>Turns similarities of row x with partners from <paramref name="column"/> on into weights.</summary>
-    private static void ToWeights(in SimilarityPair<T> pair, T* s, int x, int column, int columns)
+    private static void ToWeights<V>(in SimilarityPair<T> pair, T* s, int x, int column, int columns) where V : unmanaged, ISimd<V, T>
     {
-        int own = x + pair.Shift - column;
-        for (int c = 0; c < columns; c++)
+        for (int c = 0; c < columns; c += V.Lanes)
         {
-            int y = column + c;
-            T weight = T.Zero;
-            if (c == own) weight = pair.OwnByRow is not null ? pair.OwnByRow[x] : pair.OwnByPartner is not null ? pair.OwnByPartner[y] : T.Zero;
-            else
-            {
-                if (pair.RowWeight is not null) weight += pair.RowWeight[x] * T.Exp(s[c] - pair.RowLogSumExp[x]);
-                if (pair.PartnerWeight is not null) weight += pair.PartnerWeight[y] * T.Exp(s[c] - pair.PartnerLogSumExp[y]);
-            }
-            s[c] = weight;
+            int left = columns - c;
+            V similarity = Edge.Load<V, T>(s + c, left), weight = V.Zero;
+            if (pair.RowWeight is not null) weight = V.Set(pair.RowWeight[x]) * RowMath.Exp<V, T>(similarity - V.Set(pair.RowLogSumExp[x]));
+            if (pair.PartnerWeight is not null)
+                weight = V.Fma(Edge.Load<V, T>(pair.PartnerWeight + column + c, left), RowMath.Exp<V, T>(similarity - Edge.Load<V, T>(pair.PartnerLogSumExp + column + c, left)), weight);
+            Edge.Store(s + c, weight, left);
         }
+        // The own pair is in no softmax; what the line above made of it, an overflow perhaps, is dropped.
+        int own = x + pair.Shift - column;
+        if (own >= 0 && own < columns) s[own] = pair.OwnByRow is not null ? pair.OwnByRow[x] : pair.OwnByPartner is not null ? pair.OwnByPartner[own + column] : T.Zero;
     }
 }

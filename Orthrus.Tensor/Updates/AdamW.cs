@@ -1,4 +1,5 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
@@ -61,40 +62,30 @@ public sealed class AdamW : IStateUpdate<AdamW.Attr>
             Rate = T.CreateTruncating(attr.LearningRate / (1 - Math.Pow(attr.Beta1, attr.Step))),
             Root = T.CreateTruncating(Math.Sqrt(1 - Math.Pow(attr.Beta2, attr.Step))), Eps = T.CreateTruncating(attr.Eps),
         };
-        args.Workers.Run(job.Lists.Chunks, ref job);
+        VectorJobs.Run<T, Job<T>>(args.Workers, args.VectorWidth, job.Lists.Chunks, ref job);
     }
 
-    private unsafe struct Job<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    private unsafe struct Job<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         internal MultiTensor<T> Lists;
         internal bool Decoupled;
         internal T Keep, Decay, Beta1, Beta2, New1, New2, Rate, Root, Eps;
 
-        public readonly void Run(int chunk)
+        public readonly void Run<V>(int chunk) where V : unmanaged, ISimd<V, T>
         {
             T* p = Lists.At(Parameter, chunk), g = Lists.At(Gradient, chunk), m = Lists.At(Mean, chunk), v = Lists.At(Square, chunk);
-            int n = Lists.Length(chunk), i = 0, w = Vector<T>.Count;
-            Vector<T> factor = new(Decoupled ? Keep : T.One), decay = new(Decoupled ? T.Zero : Decay), beta1 = new(Beta1), beta2 = new(Beta2), new1 = new(New1);
-            Vector<T> new2 = new(New2), rate = new(Rate), root = new(Root), eps = new(Eps);
-            for (; i <= n - w; i += w)
+            int n = Lists.Length(chunk);
+            V factor = V.Set(Decoupled ? Keep : T.One), decay = V.Set(Decoupled ? T.Zero : Decay), beta1 = V.Set(Beta1), beta2 = V.Set(Beta2), new1 = V.Set(New1);
+            V new2 = V.Set(New2), rate = V.Set(Rate), root = V.Set(Root), eps = V.Set(Eps);
+            for (int i = 0; i < n; i += V.Lanes)
             {
-                var pv = Vector.Load(p + i) * factor;
-                var gv = Vector.Load(g + i);
+                int left = n - i;
+                V pv = Edge.Load<V, T>(p + i, left) * factor, gv = Edge.Load<V, T>(g + i, left);
                 if (!Decoupled) gv += decay * pv;
-                var mv = beta1 * Vector.Load(m + i) + new1 * gv;
-                var vv = beta2 * Vector.Load(v + i) + new2 * gv * gv;
-                Vector.Store(mv, m + i);
-                Vector.Store(vv, v + i);
-                Vector.Store(pv - rate * mv / (Vector.SquareRoot(vv) / root + eps), p + i);
-            }
-            for (; i < n; i++)
-            {
-                T grad = g[i];
-                if (Decoupled) p[i] *= Keep;
-                else grad += Decay * p[i];
-                m[i] = Beta1 * m[i] + New1 * grad;
-                v[i] = Beta2 * v[i] + New2 * grad * grad;
-                p[i] -= Rate * m[i] / (T.Sqrt(v[i]) / Root + Eps);
+                V mv = beta1 * Edge.Load<V, T>(m + i, left) + new1 * gv, vv = beta2 * Edge.Load<V, T>(v + i, left) + new2 * gv * gv;
+                Edge.Store(m + i, mv, left);
+                Edge.Store(v + i, vv, left);
+                Edge.Store(p + i, pv - rate * mv / (V.Sqrt(vv) / root + eps), left);
             }
         }
     }

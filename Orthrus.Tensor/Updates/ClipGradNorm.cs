@@ -1,4 +1,5 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
@@ -45,7 +46,7 @@ public sealed class ClipGradNorm : IStateUpdate<ClipGradNorm.Attr>
         *args.Results[0].Pointer<T>() = T.CreateTruncating(norm);
         if (factor >= 1) return;
         var scale = new ScaleJob<T> { Lists = lists, Factor = T.CreateTruncating(factor) };
-        args.Workers.Run(lists.Chunks, ref scale);
+        VectorJobs.Run<T, ScaleJob<T>>(args.Workers, args.VectorWidth, lists.Chunks, ref scale);
     }
 
     private unsafe struct SquareJob<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
@@ -72,12 +73,12 @@ public sealed class ClipGradNorm : IStateUpdate<ClipGradNorm.Attr>
         }
     }
 
-    private unsafe struct ScaleJob<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    private unsafe struct ScaleJob<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         internal MultiTensor<T> Lists;
         internal T Factor;
 
-        public readonly void Run(int chunk) => RowMath.Scale(Factor, Lists.At(0, chunk), Lists.Length(chunk));
+        public readonly void Run<V>(int chunk) where V : unmanaged, ISimd<V, T> => RowMath.Scale<V, T>(Factor, Lists.At(0, chunk), Lists.Length(chunk));
     }
 
     /// <inheritdoc/>

@@ -63,6 +63,8 @@ public readonly ref struct UpdateArgs
     public Scope Scratch { get; }
     /// <summary>Threads of the device.</summary>
     public WorkerPool Workers => ((CpuDevice)Scratch.Device).Workers;
+    /// <summary>Vector width of the device in bits, for <see cref="Cpu.SimdDispatch"/>.</summary>
+    public int VectorWidth => ((CpuDevice)Scratch.Device).VectorWidth;
 }
 
 /// <summary>Operands of an update's specification: lists of flat arrays, changed in place.</summary>
