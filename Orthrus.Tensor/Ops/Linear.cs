@@ -1,12 +1,17 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
 /// <summary>y = x W' + b over the last axis.</summary>
-/// <remarks>x (..., K), weight (O, K), bias (O), y (..., O), F32 or F64. Source: torch.nn.Linear.</remarks>
+/// <remarks>
+/// x (..., K), weight (O, K), bias (O), y (..., O), F32 or F64; all leading axes are rows. Every row depends on itself alone, NaN and infinity included. The
+/// gradients of weight and bias sum over rows in blocks whose size depends on the shapes alone. Source: torch.nn.Linear.
+/// </remarks>
+/// <exception cref="ShapeException">Shapes that do not fit.</exception>
 public sealed class Linear : IOp<NoAttr>
 {
-    private const int RowBlock = 32, OutBlock = 16;
+    private const int X = 0, Weight = 1, Bias = 2;
 
     /// <inheritdoc/>
     public static string Name => "linear";
@@ -18,128 +23,69 @@ public sealed class Linear : IOp<NoAttr>
     /// <inheritdoc/>
     public static void Infer(ref ShapeRule rule, in NoAttr attr)
     {
-        var w = rule.Rank(1, 2);
-        var x = rule.In(0).Shape;
-        if (x.Rank < 1 || x.Last != w[1]) throw rule.Wrong(0, $"has shape {x}; want rows of {w[1]}");
-        rule.Exactly(2, new Shape(w[0]));
+        var w = rule.Rank(Weight, 2);
+        var x = rule.In(X).Shape;
+        rule.Require(X, x.Rank >= 1 && x.Last == w[1], $"has shape {x}; want rows of {w[1]}");
+        rule.Exactly(Bias, new Shape(w[0]));
         rule.Out(0, x.WithLast(w[0]));
     }
 
     /// <inheritdoc/>
     public static void Reference<R>(in RefArgs<R> args, in NoAttr attr) where R : struct, IReal<R>
     {
-        R[] x = args.In(0), w = args.In(1), b = args.In(2), y = args.Out(0);
-        int k = args.Shape(1)[1], o = args.Shape(1)[0];
-        for (int r = 0; r < x.Length / Math.Max(1, k); r++)
-            for (int j = 0; j < o; j++)
+        R[] x = args.In(X), w = args.In(Weight), b = args.In(Bias), y = args.Out(0);
+        int K = args.Shape(Weight)[1], O = args.Shape(Weight)[0], rows = (int)args.Shape(X).Rows;
+        for (int row = 0; row < rows; row++)
+            for (int o = 0; o < O; o++)
             {
-                var s = R.From(0);
-                for (int i = 0; i < k; i++) s += x[r * k + i] * w[j * k + i];
-                y[r * o + j] = args.Has(2) ? s + b[j] : s;
+                var sum = R.From(0);
+                for (int k = 0; k < K; k++) sum += x[row * K + k] * w[o * K + k];
+                y[row * O + o] = args.Has(Bias) ? sum + b[o] : sum;
             }
     }
 
     /// <inheritdoc/>
     public static unsafe void ForwardCpu<T>(in OpArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        var s = args.Inputs[1].Shape;
-        var job = new Job<T>
-        {
-            X = args.Inputs[0].Pointer<T>(), W = args.Inputs[1].Pointer<T>(), B = args.Inputs[2].IsNone ? null : args.Inputs[2].Pointer<T>(), Y = args.Outputs[0].Pointer<T>(),
-            K = s[1], O = s[0], Rows = args.Inputs[0].Shape.Rows,
-        };
-        args.Workers.Run((int)((job.Rows + RowBlock - 1) / RowBlock), ref job);
-    }
-
-    private unsafe struct Job<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
-    {
-        internal T* X, W, B, Y;
-        internal int K, O;
-        internal long Rows;
-
-        public readonly void Run(int index)
-        {
-            long last = Math.Min(Rows, (index + 1L) * RowBlock);
-            for (int j = 0; j < O; j++)
-                for (long r = index * (long)RowBlock; r < last; r++)
-                {
-                    T* x = X + r * K, w = W + (long)j * K;
-                    var v = Vector<T>.Zero;
-                    int i = 0;
-                    for (; i <= K - Vector<T>.Count; i += Vector<T>.Count) v += Vector.Load(x + i) * Vector.Load(w + i);
-                    T s = Vector.Sum(v);
-                    for (; i < K; i++) s += x[i] * w[i];
-                    Y[r * O + j] = B is null ? s : s + B[j];
-                }
-        }
+        var w = args.Inputs[Weight];
+        Gemm.TimesTransposed(args.Scratch, args.Inputs[X].Pointer<T>(), args.Inputs[X].Shape.Rows, w.Shape[1], w.Pointer<T>(), w.Shape[0],
+            args.Inputs[Bias].IsNone ? null : args.Inputs[Bias].Pointer<T>(), args.Outputs[0].Pointer<T>());
     }
 
     /// <inheritdoc/>
     public static unsafe void BackwardCpu<T>(in GradArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        var s = args.Inputs[1].Shape;
-        var job = new BackJob<T>
-        {
-            X = args.Inputs[0].Pointer<T>(), W = args.Inputs[1].Pointer<T>(), Dy = args.OutputGrads[0].Pointer<T>(),
-            Dx = args.InputGrads[0].IsNone ? null : args.InputGrads[0].Pointer<T>(), Dw = args.InputGrads[1].IsNone ? null : args.InputGrads[1].Pointer<T>(),
-            Db = args.InputGrads[2].IsNone ? null : args.InputGrads[2].Pointer<T>(), K = s[1], O = s[0], Rows = args.Inputs[0].Shape.Rows,
-        };
-        job.RowItems = (int)((job.Rows + RowBlock - 1) / RowBlock);
-        args.Workers.Run(job.RowItems + (s[0] + OutBlock - 1) / OutBlock, ref job);
-    }
-
-    private unsafe struct BackJob<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
-    {
-        internal T* X, W, Dy, Dx, Dw, Db;
-        internal int K, O, RowItems;
-        internal long Rows;
-
-        public readonly void Run(int index)
-        {
-            if (index < RowItems)
-            {
-                if (Dx is null) return;
-                for (long r = index * (long)RowBlock; r < Math.Min(Rows, (index + 1L) * RowBlock); r++)
-                {
-                    new Span<T>(Dx + r * K, K).Clear();
-                    for (int j = 0; j < O; j++) Axpy(Dy[r * O + j], W + (long)j * K, Dx + r * K);
-                }
-                return;
-            }
-            for (int j = (index - RowItems) * OutBlock; j < Math.Min(O, (index - RowItems + 1) * OutBlock); j++)
-            {
-                if (Dw is not null)
-                {
-                    new Span<T>(Dw + (long)j * K, K).Clear();
-                    for (long r = 0; r < Rows; r++) Axpy(Dy[r * O + j], X + r * K, Dw + (long)j * K);
-                }
-                if (Db is null) continue;
-                T s = T.Zero;
-                for (long r = 0; r < Rows; r++) s += Dy[r * O + j];
-                Db[j] = s;
-            }
-        }
-
-        private readonly void Axpy(T a, T* x, T* y)
-        {
-            int i = 0;
-            var v = new Vector<T>(a);
-            for (; i <= K - Vector<T>.Count; i += Vector<T>.Count) Vector.Store(Vector.Load(y + i) + v * Vector.Load(x + i), y + i);
-            for (; i < K; i++) y[i] += a * x[i];
-        }
+        Tensor x = args.Inputs[X], w = args.Inputs[Weight], dy = args.OutputGrads[0];
+        long rows = x.Shape.Rows;
+        int K = w.Shape[1], O = w.Shape[0];
+        if (!args.InputGrads[X].IsNone) Gemm.Times(args.Scratch, dy.Pointer<T>(), rows, O, w.Pointer<T>(), K, args.InputGrads[X].Pointer<T>());
+        if (!args.InputGrads[Weight].IsNone) Gemm.TransposedTimes(args.Scratch, dy.Pointer<T>(), rows, O, x.Pointer<T>(), K, args.InputGrads[Weight].Pointer<T>());
+        if (!args.InputGrads[Bias].IsNone) ColumnSum.Run(args.Scratch, dy.Pointer<T>(), rows, O, args.InputGrads[Bias].Pointer<T>());
     }
 
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in NoAttr attr)
     {
-        long n = rule.In(0).Shape.Rows * rule.In(1).Shape.Count;
-        return new(2 * n, rule.AllBytes(), 4 * n, 2 * rule.AllBytes());
+        long products = rule.In(X).Shape.Rows * rule.In(Weight).Shape.Count, y = rule.OutSpec(0).Shape.Count, size = rule.DType.Size();
+        long x = rule.In(X).Shape.Count, w = rule.In(Weight).Shape.Count, bias = rule.Has(Bias) ? rule.In(Bias).Shape.Count : 0;
+        return new(2 * products + (bias > 0 ? y : 0), rule.AllBytes(), 4 * products + (bias > 0 ? y : 0), (2 * x + 2 * w + bias + y) * size);
     }
 
     /// <inheritdoc/>
     public static IEnumerable<Sample<NoAttr>> Samples()
     {
-        yield return new("bias", default, SampleInput.Normal(new Shape(2, 3, 5)), SampleInput.Normal(new Shape(4, 5)), SampleInput.Normal(new Shape(4)));
-        yield return new("plain", default, SampleInput.Normal(new Shape(37, 33)), SampleInput.Normal(new Shape(19, 33)), SampleInput.Absent);
+        Sample<NoAttr> Of(string name, Shape x, int o, bool bias) =>
+            new(name, default, SampleInput.Normal(x), SampleInput.Normal(new Shape(o, x.Last)), bias ? SampleInput.Normal(new Shape(o)) : SampleInput.Absent);
+        yield return Of("bias", new Shape(2, 3, 5), 4, true);
+        yield return Of("plain", new Shape(37, 33), 19, false);
+        yield return Of("one of each", new Shape(1, 1), 1, true);
+        yield return Of("one vector of columns", new Shape(13, 16), 48, true);
+        yield return Of("one row", new Shape(67), 35, true);
+        yield return Of("one column", new Shape(9, 3, 40), 1, true);
+        yield return Of("several row blocks", new Shape(2, 131, 3), 5, true);
+        yield return Of("several column blocks", new Shape(3, 2), 261, true);
+        yield return Of("several depth blocks", new Shape(2, 530), 3, true);
+        yield return Of("depth in parts", new Shape(1100, 2), 3, true);
+        yield return new("bench", default, SampleInput.Normal(new Shape(4, 1024, 512)), SampleInput.Normal(new Shape(2048, 512)), SampleInput.Absent) { Bench = true };
     }
 }
