@@ -23,14 +23,14 @@ internal static class Functions
     internal static (Variable Y, Variable State) ConvSiLU(Tape tape, Variable x, Variable weight, Variable bias, Variable initial)
     {
         Span<Variable> outputs = [default, default];
-        tape.Apply<CausalConv1d, NoAttr>([x, weight, bias, initial], default, outputs);
+        tape.Apply<CausalConv1d, CausalConv1d.Attr>([x, weight, bias, initial], default, outputs);
         return (outputs[0], outputs[1]);
     }
 
     internal static (Variable Y, Variable State) SelectiveScan(Tape tape, Variable x, Variable delta, Variable aLog, Variable b, Variable c, Variable d, Variable z, Variable deltaBias, Variable initial)
     {
         Span<Variable> outputs = [default, default];
-        tape.Apply<SelectiveScan, NoAttr>([x, delta, aLog, b, c, d, z, deltaBias, initial], default, outputs);
+        tape.Apply<SelectiveScan, SelectiveScan.Attr>([x, delta, aLog, b, c, d, z, deltaBias, initial], default, outputs);
         return (outputs[0], outputs[1]);
     }
 

@@ -73,7 +73,8 @@ public readonly unsafe struct V256<T>(Vector256<T> value) : ISimd<V256<T>, T> wh
         {
             // Written out over raw vectors: sixteen copies of nested wrappers would exceed what the JIT is willing to inline into the scan.
             // y + 1.5 2^20 rounds y to steps of 1/8 and leaves the step's number in the low bits; its lower three choose from the table, the others are the exponent.
-            Vector256<float> y = Vector256.MaxNative(x._v.AsSingle(), Vector256.Create(-126f)), shifted = y + Vector256.Create(1572864f), r = y - (shifted - Vector256.Create(1572864f));
+            // At -127 the exponent field is 0, and so is the number.
+            Vector256<float> y = Vector256.MaxNative(x._v.AsSingle(), Vector256.Create(-127f)), shifted = y + Vector256.Create(1572864f), r = y - (shifted - Vector256.Create(1572864f));
             Vector256<int> bits = Avx2.PermuteVar8x32(Decay.EighthSteps, shifted.AsInt32()) + (shifted.AsInt32() << 20);
             Vector256<float> q = Vector256.FusedMultiplyAdd(Vector256.FusedMultiplyAdd(r, Vector256.Create(0.055496223f), Vector256.Create(0.24025763f)), r, Vector256.Create(0.69314724f));
             return new(Vector256.FusedMultiplyAdd(q, r * bits.AsSingle(), bits.AsSingle()).As<float, T>());

@@ -25,8 +25,8 @@ public static class OpTable
         OpRow.Of<ReLU, NoAttr>(),
         OpRow.Of<Sigmoid, NoAttr>(),
         OpRow.Of<TrackEmbedding, NoAttr>(),
-        OpRow.Of<CausalConv1d, NoAttr>(),
-        OpRow.Of<SelectiveScan, NoAttr>(),
+        OpRow.Of<CausalConv1d, CausalConv1d.Attr>(),
+        OpRow.Of<SelectiveScan, SelectiveScan.Attr>(),
         OpRow.Of<Combine, Combine.Attr>(),
         OpRow.Of<ReverseSequence, NoAttr>(),
     ];

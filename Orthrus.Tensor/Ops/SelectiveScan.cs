@@ -1,160 +1,143 @@
 using System.Numerics;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
-/// <summary>Selective scan with softplus, skip and gate.</summary>
-/// <remarks>u, delta, z (B, L, E); A_log (E, N); B, C (B, L, N); D, bias (E); initial (B, E, N). Source: Gu and Dao 2023.</remarks>
-public sealed class SelectiveScan : IOp<NoAttr>
+/// <summary>
+/// Selective scan: h[t] = exp(d[t] A) h[t-1] + d[t] u[t] B[t], y[t] = (C[t] h[t] + D u[t]) silu(z[t]), with d = softplus(delta + bias), for every
+/// sequence, channel and state (the sum over states in C h).
+/// </summary>
+/// <remarks>
+/// u, delta, z, y (B, L, E), F32 or F64; A_log (E, N) with A = -exp(A_log), or A itself where the options say so; B, C (B, L, N); D, bias (E); initial and
+/// state (B, E, N). Absent: D is 0, the gate is 1, bias is 0, the initial state is 0. state is h after the last position: running [0, cut) and then
+/// [cut, L) from its state gives what one run gives. Softplus is the identity above 20. Decays that underflow are 0, subnormal numbers may be
+/// flushed to it. NaN and infinity stay in their channel and sequence (those of B and C in their sequence), except in gradients that are sums over it. L may be 0.
+/// CPU: vectors of channels, items of 128 channels of one sequence, chunks of 32 positions; backward keeps the states at chunk starts and replays the
+/// chunks, so that its memory is L E N / 32 per thread's item of 128 channels. Source: Gu and Dao 2023, Mamba, algorithm 2; upstream's selective_scan_fn.
+/// </remarks>
+/// <exception cref="ShapeException">Shapes that do not fit, or a positive A (given itself): the state would grow without bound.</exception>
+public sealed class SelectiveScan : IOp<SelectiveScan.Attr>
 {
-    private const int U = 0, Delta = 1, ALog = 2, Bt = 3, Ct = 4, D = 5, Z = 6, Bias = 7, Initial = 8;
+    /// <summary>Options.</summary>
+    /// <param name="PlainA">The third operand is A itself, at most 0, rather than log(-A).</param>
+    public readonly record struct Attr(bool PlainA = false);
+
+    internal const int U = 0, Delta = 1, A = 2, Bt = 3, Ct = 4, D = 5, Z = 6, Bias = 7, Initial = 8;
+    private const int Y = 0, State = 1;
+
     /// <inheritdoc/>
     public static string Name => "selective_scan";
     /// <inheritdoc/>
     public static OpSignature Signature { get; } = new(
-        [new("u"), new("delta"), new("A_log"), new("B"), new("C"), new("D"), new("z"), new("bias"), new("initial", Optional: true)], [new("y"), new("state")]);
+        [new("u"), new("delta"), new("A_log"), new("B"), new("C"), new("D", Optional: true), new("z", Optional: true), new("bias", Optional: true), new("initial", Optional: true)],
+        [new("y"), new("state")]);
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
+
     /// <inheritdoc/>
-    public static void Infer(ref ShapeRule rule, in NoAttr attr)
+    public static void Infer(ref ShapeRule rule, in Attr attr)
     {
-        var u = rule.Rank(U, 3);
-        int n = rule.Rank(ALog, 2)[1];
+        Shape u = rule.Rank(U, 3), a = rule.Rank(A, 2), channels = new(u[2]);
+        int n = a[1];
+        rule.Require(A, n is >= 1 and <= 256, $"has shape {a}; want 1 to 256 states");
         rule.Exactly(Delta, u);
+        rule.Exactly(A, new Shape(u[2], n));
+        rule.Exactly(Bt, new Shape(u[0], u[1], n));
+        rule.Exactly(Ct, new Shape(u[0], u[1], n));
+        rule.Exactly(D, channels);
         rule.Exactly(Z, u);
+        rule.Exactly(Bias, channels);
         var state = new Shape(u[0], u[2], n);
         rule.Exactly(Initial, state);
-        rule.Out(0, u);
-        rule.Out(1, state);
+        rule.Out(Y, u);
+        rule.Out(State, state);
     }
+
     /// <inheritdoc/>
-    public static void Reference<R>(in RefArgs<R> args, in NoAttr attr) where R : struct, IReal<R>
+    public static void Reference<R>(in RefArgs<R> args, in Attr attr) where R : struct, IReal<R>
     {
-        var s = args.Shape(U);
-        int L = s[1], E = s[2], N = args.Shape(ALog)[1];
-        for (int b = 0; b < s[0]; b++)
+        var shape = args.Shape(U);
+        int L = shape[1], E = shape[2], N = args.Shape(A)[1];
+        var h = new R[N];
+        for (int b = 0; b < shape[0]; b++)
             for (int e = 0; e < E; e++)
             {
-                var h = new R[N];
                 for (int n = 0; n < N; n++) h[n] = args.Has(Initial) ? args.In(Initial)[(b * E + e) * N + n] : R.From(0);
                 for (int t = 0; t < L; t++)
                 {
                     int i = (b * L + t) * E + e, j = (b * L + t) * N;
-                    var d = Real.Softplus(args.In(Delta)[i] + args.In(Bias)[e]);
-                    var o = args.In(D)[e] * args.In(U)[i];
+                    var u = args.In(U)[i];
+                    var d = Real.Softplus(args.Has(Bias) ? args.In(Delta)[i] + args.In(Bias)[e] : args.In(Delta)[i]);
+                    var y = args.Has(D) ? args.In(D)[e] * u : R.From(0);
                     for (int n = 0; n < N; n++)
                     {
-                        var a = -R.Exp(args.In(ALog)[e * N + n]);
-                        h[n] = R.Exp(d * a) * h[n] + d * args.In(Bt)[j + n] * args.In(U)[i];
-                        o += args.In(Ct)[j + n] * h[n];
+                        var a = args.In(A)[e * N + n];
+                        if (!attr.PlainA) a = -R.Exp(a);
+                        h[n] = R.Exp(d * a) * h[n] + d * u * args.In(Bt)[j + n];
+                        y += args.In(Ct)[j + n] * h[n];
                     }
-                    args.Out(0)[i] = o * Real.SiLU(args.In(Z)[i]);
+                    args.Out(Y)[i] = args.Has(Z) ? y * Real.SiLU(args.In(Z)[i]) : y;
                 }
-                for (int n = 0; n < N; n++) args.Out(1)[(b * E + e) * N + n] = h[n];
+                for (int n = 0; n < N; n++) args.Out(State)[(b * E + e) * N + n] = h[n];
             }
     }
-    private static T Softplus<T>(T v) where T : unmanaged, IBinaryFloatingPointIeee754<T> => v > T.CreateChecked(20) ? v : T.CreateTruncating(SpecialFunctions.Log1p(Math.Exp(double.CreateTruncating(v))));
+
     /// <inheritdoc/>
-    public static unsafe void ForwardCpu<T>(in OpArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    public static unsafe void ForwardCpu<T>(in OpArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        var s = args.Inputs[U].Shape;
-        var job = new Job<T>
+        var code = new ScanForward<T>
         {
-            L = s[1], E = s[2], N = args.Inputs[ALog].Shape[1], Uu = args.Inputs[U].Pointer<T>(), De = args.Inputs[Delta].Pointer<T>(), Al = args.Inputs[ALog].Pointer<T>(),
-            B = args.Inputs[Bt].Pointer<T>(), C = args.Inputs[Ct].Pointer<T>(), Sk = args.Inputs[D].Pointer<T>(), Zz = args.Inputs[Z].Pointer<T>(), Bi = args.Inputs[Bias].Pointer<T>(),
-            H0 = CausalConv1d.P<T>(args.Inputs[Initial]), Y = args.Outputs[0].Pointer<T>(), H = args.Outputs[1].Pointer<T>(),
+            Call = ScanCall<T>.Of(args.Inputs, attr), Y = args.Outputs[Y].Pointer<T>(), State = args.Outputs[State].Pointer<T>(), Scratch = args.Scratch, Workers = args.Workers,
         };
-        args.Workers.Run(s[0] * s[2], ref job);
+        SimdDispatch.Run<T, ScanForward<T>>(args.VectorWidth, ref code);
     }
-    private unsafe struct Job<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+
+    /// <inheritdoc/>
+    public static unsafe void BackwardCpu<T>(in GradArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        internal int L, E, N;
-        internal T* Uu, De, Al, B, C, Sk, Zz, Bi, H0, Y, H;
-        public readonly void Run(int index)
+        var code = new ScanBackward<T>
         {
-            int b = index / E, e = index % E;
-            T* h = stackalloc T[N];
-            T* a = stackalloc T[N];
-            for (int n = 0; n < N; n++) (h[n], a[n]) = (H0 is null ? T.Zero : H0[(long)index * N + n], -T.Exp(Al[e * N + n]));
-            for (int t = 0; t < L; t++)
-            {
-                long i = ((long)b * L + t) * E + e, j = ((long)b * L + t) * N;
-                T d = Softplus(De[i] + Bi[e]), o = Sk[e] * Uu[i];
-                for (int n = 0; n < N; n++)
-                {
-                    h[n] = T.Exp(d * a[n]) * h[n] + d * B[j + n] * Uu[i];
-                    o += C[j + n] * h[n];
-                }
-                Y[i] = o * Zz[i] / (T.One + T.Exp(-Zz[i]));
-            }
-            for (int n = 0; n < N; n++) H[(long)index * N + n] = h[n];
-        }
+            Call = ScanCall<T>.Of(args.Inputs, attr), Scratch = args.Scratch, Workers = args.Workers,
+            Dy = ScanCall<T>.PointerOrNull(args.OutputGrads[Y]), DState = ScanCall<T>.PointerOrNull(args.OutputGrads[State]),
+            Du = ScanCall<T>.PointerOrNull(args.InputGrads[U]), DDelta = ScanCall<T>.PointerOrNull(args.InputGrads[Delta]), DA = ScanCall<T>.PointerOrNull(args.InputGrads[A]),
+            DB = ScanCall<T>.PointerOrNull(args.InputGrads[Bt]), DC = ScanCall<T>.PointerOrNull(args.InputGrads[Ct]), DD = ScanCall<T>.PointerOrNull(args.InputGrads[D]),
+            Dz = ScanCall<T>.PointerOrNull(args.InputGrads[Z]), DBias = ScanCall<T>.PointerOrNull(args.InputGrads[Bias]), DInitial = ScanCall<T>.PointerOrNull(args.InputGrads[Initial]),
+        };
+        SimdDispatch.Run<T, ScanBackward<T>>(args.VectorWidth, ref code);
     }
+
     /// <inheritdoc/>
-    public static unsafe void BackwardCpu<T>(in GradArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
-        var s = args.Inputs[U].Shape;
-        int L = s[1], E = s[2], N = args.Inputs[ALog].Shape[1];
-        foreach (var g in args.InputGrads)
-            if (!g.IsNone) new Span<T>(g.Pointer<T>(), (int)g.Count).Clear();
-        T* du = CausalConv1d.P<T>(args.InputGrads[U]), dd = CausalConv1d.P<T>(args.InputGrads[Delta]), da = CausalConv1d.P<T>(args.InputGrads[ALog]);
-        T* dB = CausalConv1d.P<T>(args.InputGrads[Bt]), dC = CausalConv1d.P<T>(args.InputGrads[Ct]), dD = CausalConv1d.P<T>(args.InputGrads[D]);
-        T* dz = CausalConv1d.P<T>(args.InputGrads[Z]), dbias = CausalConv1d.P<T>(args.InputGrads[Bias]), dh0 = CausalConv1d.P<T>(args.InputGrads[Initial]);
-        T* u = args.Inputs[U].Pointer<T>(), de = args.Inputs[Delta].Pointer<T>(), al = args.Inputs[ALog].Pointer<T>(), bt = args.Inputs[Bt].Pointer<T>(), ct = args.Inputs[Ct].Pointer<T>();
-        T* sk = args.Inputs[D].Pointer<T>(), z = args.Inputs[Z].Pointer<T>(), bi = args.Inputs[Bias].Pointer<T>(), h0 = CausalConv1d.P<T>(args.Inputs[Initial]);
-        T* dy = CausalConv1d.P<T>(args.OutputGrads[0]), dh = CausalConv1d.P<T>(args.OutputGrads[1]);
-        T* states = args.Scratch.Empty(new Shape(L + 1, N), args.Inputs[U].DType).Pointer<T>();
-        T* q = stackalloc T[N];
-        for (int b = 0; b < s[0]; b++)
-            for (int e = 0; e < E; e++)
-            {
-                for (int n = 0; n < N; n++) states[n] = h0 is null ? T.Zero : h0[((long)b * E + e) * N + n];
-                for (int t = 0; t < L; t++)
-                {
-                    long i = ((long)b * L + t) * E + e, j = ((long)b * L + t) * N;
-                    T d = Softplus(de[i] + bi[e]);
-                    for (int n = 0; n < N; n++)
-                        states[(t + 1) * N + n] = T.Exp(-d * T.Exp(al[e * N + n])) * states[t * N + n] + d * bt[j + n] * u[i];
-                }
-                for (int n = 0; n < N; n++) q[n] = dh is null ? T.Zero : dh[((long)b * E + e) * N + n];
-                for (int t = L - 1; t >= 0; t--)
-                {
-                    long i = ((long)b * L + t) * E + e, j = ((long)b * L + t) * N;
-                    T pre = de[i] + bi[e], d = Softplus(pre), o = sk[e] * u[i], sz = T.One / (T.One + T.Exp(-z[i]));
-                    T* h = states + (t + 1) * N;
-                    for (int n = 0; n < N; n++) o += ct[j + n] * h[n];
-                    T g = dy is null ? T.Zero : dy[i], go = g * z[i] * sz;
-                    if (dz is not null) dz[i] = g * o * sz * (T.One + z[i] * (T.One - sz));
-                    if (dD is not null) dD[e] += go * u[i];
-                    T gu = sk[e] * go, gd = T.Zero;
-                    for (int n = 0; n < N; n++)
-                    {
-                        T a = -T.Exp(al[e * N + n]), at = T.Exp(d * a), before = states[t * N + n];
-                        if (dC is not null) dC[j + n] += go * h[n];
-                        q[n] += ct[j + n] * go;
-                        if (dB is not null) dB[j + n] += q[n] * d * u[i];
-                        gu += q[n] * d * bt[j + n];
-                        gd += q[n] * (bt[j + n] * u[i] + a * at * before);
-                        if (da is not null) da[e * N + n] += q[n] * d * at * before * a;
-                        q[n] *= at;
-                    }
-                    if (du is not null) du[i] = gu;
-                    gd *= pre > T.CreateChecked(20) ? T.One : T.One / (T.One + T.Exp(-pre));
-                    if (dd is not null) dd[i] = gd;
-                    if (dbias is not null) dbias[e] += gd;
-                }
-                for (int n = 0; dh0 is not null && n < N; n++) dh0[((long)b * E + e) * N + n] = q[n];
-            }
+        // Per state: the decay's product and exp, drive, two fused operations; backward replays that and adds eight operations, most of them fused.
+        long elements = rule.In(U).Shape.Count, states = rule.In(A).Shape.Last, size = rule.DType.Size();
+        long results = size * (elements + rule.OutSpec(State).Shape.Count);
+        return new(elements * (7 * states + 12), rule.AllBytes(), elements * (26 * states + 40), 2 * rule.AllBytes() - results);
     }
+
     /// <inheritdoc/>
-    public static OpCost Cost(in ShapeRule rule, in NoAttr attr) => new(7 * rule.In(U).Shape.Count * rule.In(ALog).Shape.Last, rule.AllBytes(), 20 * rule.In(U).Shape.Count * rule.In(ALog).Shape.Last, rule.AllBytes());
-    /// <inheritdoc/>
-    public static IEnumerable<Sample<NoAttr>> Samples()
+    public static IEnumerable<Sample<Attr>> Samples()
     {
-        foreach (bool carry in new[] { true, false })
-        {
-            var x = SampleInput.Normal(new Shape(2, 6, 3));
-            yield return new(carry ? "carry" : "plain", default, x, SampleInput.Normal(new Shape(2, 6, 3), 1, -1), SampleInput.Uniform(new Shape(3, 4), 0, 1.4), SampleInput.Normal(new Shape(2, 6, 4)),
-                SampleInput.Normal(new Shape(2, 6, 4)), SampleInput.Normal(new Shape(3)), SampleInput.Normal(new Shape(2, 6, 3)), SampleInput.Normal(new Shape(3)), carry ? SampleInput.Normal(new Shape(2, 3, 4)) : SampleInput.Absent);
-        }
+        SampleInput none = SampleInput.Absent;
+        Sample<Attr> Row(string name, int b, int l, int e, int n, SampleInput? delta = null, bool d = true, bool z = true, bool bias = true, bool initial = true, double step = -1, Attr attr = default, SampleInput? a = null) =>
+            new(name, attr, SampleInput.Normal(new Shape(b, l, e)), delta ?? SampleInput.Normal(new Shape(b, l, e), 1, step), a ?? SampleInput.Uniform(new Shape(e, n), 0, 2.5),
+                SampleInput.Normal(new Shape(b, l, n)), SampleInput.Normal(new Shape(b, l, n)), d ? SampleInput.Normal(new Shape(e)) : none,
+                z ? SampleInput.Normal(new Shape(b, l, e)) : none, bias ? SampleInput.Normal(new Shape(e)) : none, initial ? SampleInput.Normal(new Shape(b, e, n)) : none);
+
+        yield return Row("all", 2, 7, 5, 16);
+        yield return Row("bare", 2, 6, 3, 5, d: false, z: false, bias: false, initial: false);
+        yield return Row("no skip", 1, 4, 3, 4, d: false);
+        yield return Row("no gate", 1, 4, 3, 4, z: false);
+        yield return Row("no bias", 1, 4, 3, 4, bias: false);
+        yield return Row("from rest", 1, 4, 3, 4, initial: false);
+        yield return Row("one of each", 1, 1, 1, 1);
+        yield return Row("several chunks", 2, 71, 3, 6, step: -3);
+        yield return Row("several groups", 1, 3, 261, 3);
+        yield return Row("many states", 1, 4, 2, 67);
+        // Softplus on both sides of its threshold, delta 0 or nearly, decays that underflow.
+        yield return Row("edges of delta", 1, 11, 2, 4, SampleInput.Values(new Shape(1, 11, 2), 19.9, 20.1, -30, 0, 25, -90, -1000, 100, 3, -3, 1000, 1e4, -1e4, 20, -2), bias: false);
+        yield return Row("edges of the gate", 1, 5, 3, 4) with { Inputs = [.. Row("", 1, 5, 3, 4).Inputs.Select((x, i) => i == Z ? SampleInput.Values(x.Shape, 0, 30, -30, 100, -100, 1000, -1000, -1.2784645) : x)] };
+        yield return Row("A itself", 2, 6, 3, 5, attr: new(true), a: SampleInput.Values(new Shape(3, 5), -1, -0.001, 0, -16, -300, -1e6, -2));
+        yield return Row("bench", 4, 1000, 1024, 16, step: -3, initial: false) with { Bench = true };
     }
 }

@@ -1,0 +1,230 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using Orthrus.Tensor.Cpu;
+
+namespace Orthrus.Tensor;
+
+/// <summary>
+/// Backward pass of the selective scan on the CPU. A first pass keeps the states at the starts of chunks; then chunks are replayed from the last to the
+/// first and walked backwards. Sums over channels and over sequences are made of partial sums per item, added in the order of the items.
+/// </summary>
+internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
+{
+    internal ScanCall<T> Call;
+    internal T* Dy, DState, Du, DDelta, DA, DB, DC, DD, Dz, DBias, DInitial;
+    internal Scope Scratch;
+    internal WorkerPool Workers;
+
+    public void Run<V>() where V : unmanaged, ISimd<V, T>
+    {
+        Call.Prepare<V>(Scratch);
+        var dtype = Tensor.DTypeOf<T>();
+        int slots = Call.Slots(Workers), B = Call.B, L = Call.L, E = Call.E, N = Call.N, chunks = (L + ScanKernels<V, T>.Rows - 1) / ScanKernels<V, T>.Rows;
+        var job = new Job<V> { Call = Call, Out = this, Spaces = Workspaces.Of(Scratch, slots), Chunks = chunks };
+        job.Starts = Scratch.Empty(new Shape(slots, Math.Max(1, chunks), Call.GroupStates), dtype).Pointer<T>();
+        job.SpaceSize = 2 * Call.GroupStates + (2 + Job<V>.BufferCount * ScanKernels<V, T>.Rows) * ScanCall<T>.GroupWidth;
+        job.Space = Scratch.Empty(new Shape(slots, job.SpaceSize), dtype).Pointer<T>();
+        job.Out.DB = Scratch.Empty(new Shape(Call.Groups, B, L, N), dtype).Pointer<T>();
+        job.Out.DC = Scratch.Empty(new Shape(Call.Groups, B, L, N), dtype).Pointer<T>();
+        job.Out.DA = Scratch.Empty(new Shape(B, E, N), dtype).Pointer<T>();
+        job.Out.DD = Scratch.Empty(new Shape(B, E), dtype).Pointer<T>();
+        job.Out.DBias = Scratch.Empty(new Shape(B, E), dtype).Pointer<T>();
+        Workers.Run(Call.Items, ref job);
+        PartialSums<T>.Add(Workers, job.Out.DB, Call.Groups, (long)B * L * N, DB);
+        PartialSums<T>.Add(Workers, job.Out.DC, Call.Groups, (long)B * L * N, DC);
+        PartialSums<T>.Add(Workers, job.Out.DA, B, (long)E * N, DA);
+        PartialSums<T>.Add(Workers, job.Out.DD, B, E, DD);
+        PartialSums<T>.Add(Workers, job.Out.DBias, B, E, DBias);
+    }
+
+    private struct Job<V> : IParallelJob where V : unmanaged, ISimd<V, T>
+    {
+        internal ScanCall<T> Call;
+        /// <summary>Output gradients, and where results go: partial sums for those that are summed over items.</summary>
+        internal ScanBackward<T> Out;
+        internal Workspaces Spaces;
+        internal T* Starts, Space;
+        internal int Chunks, SpaceSize;
+
+        private static int Rows => ScanKernels<V, T>.Rows;
+
+        public readonly void Run(int item)
+        {
+            int L = Call.L, E = Call.E, N = Call.N, states = Call.GroupStates, b = item / Call.Groups, group = item % Call.Groups, first = group * ScanCall<T>.GroupWidth;
+            int end = Math.Min(E, first + ScanCall<T>.GroupWidth), slot = Spaces.Take();
+            long sequence = (long)b * E * N;
+            T* starts = Starts + (long)slot * Math.Max(1, Chunks) * states, q = Space + (long)slot * SpaceSize, da = q + states;
+            T* dd = da + states, dbias = dd + ScanCall<T>.GroupWidth, buffers = dbias + ScanCall<T>.GroupWidth;
+            FindStarts(b, first, end, starts, new Buffers(buffers));
+            Call.LoadStates<V>(Out.DState is null ? null : Out.DState + sequence, first, q);
+            new Span<T>(da, states).Clear();
+            new Span<T>(dd, 2 * ScanCall<T>.GroupWidth).Clear();
+            for (int chunk = Chunks - 1; chunk >= 0; chunk--)
+            {
+                int t = chunk * Rows, rows = Math.Min(Rows, L - t);
+                long row = (long)b * L + t;
+                for (int e = first; e < end; e += V.Lanes) Enter(Call, Out.Dy, row * E + e, e, rows, At(buffers, e - first));
+                Walk(row, (long)group * Call.B * L + row, first, end, rows, starts + (long)chunk * states, q, da, buffers);
+                for (int e = first; e < end; e += V.Lanes)
+                    Leave(Call, Out, row * E + e, e, rows, At(buffers, e - first), dd + (e - first), dbias + (e - first));
+            }
+            if (!Call.PlainA)
+            {
+                // dA / dA_log is A itself.
+                T* a2 = Call.A2 + Call.At<V>(first, 0);
+                for (int i = 0; i < states; i++) da[i] *= a2[i] * T.CreateTruncating(ScanMath.Ln2);
+            }
+            Call.StoreStates<V>(da, first, Out.DA + sequence);
+            if (Out.DInitial is not null) Call.StoreStates<V>(q, first, Out.DInitial + sequence);
+            for (int e = first; e < end; e++)
+            {
+                Out.DD[(long)b * E + e] = dd[e - first];
+                Out.DBias[(long)b * E + e] = dbias[e - first];
+            }
+            Spaces.Return(slot);
+        }
+
+        /// <summary>States at the start of every chunk.</summary>
+        private readonly void FindStarts(int b, int first, int end, T* starts, in Buffers at)
+        {
+            int states = Call.GroupStates, E = Call.E;
+            Call.LoadStates<V>(Call.Initial is null ? null : Call.Initial + (long)b * E * Call.N, first, starts);
+            for (int chunk = 1; chunk < Chunks; chunk++, starts += states)
+            {
+                long row = (long)b * Call.L + (chunk - 1) * Rows;
+                Buffer.MemoryCopy(starts, starts + states, (long)states * sizeof(T), (long)states * sizeof(T));
+                for (int e = first; e < end; e += V.Lanes)
+                {
+                    ScanCall<T>.Drive<V>(Call, row * E + e, e, Rows, at.Delta, at.Drive, null);
+                    ScanCall<T>.Scan<V, StatePass>(Call, row, Call.A2 + Call.At<V>(e, 0), starts + states + Call.At<V>(e - first, 0), Rows, at.Delta, at.Drive, null);
+                }
+            }
+        }
+
+        /// <summary>
+        /// Replays a chunk and walks back over it, states in fours and for each of them all vectors of channels, so that the sums over channels for
+        /// dB and dC stay near. The gradient of the state moves to the start of the chunk.
+        /// </summary>
+        private readonly void Walk(long row, long partialRow, int first, int end, int rows, T* start, T* q, T* da, T* buffers)
+        {
+            int N = Call.N;
+            T* decay = stackalloc T[17 * Rows * V.Lanes], db = decay + 4 * Rows * V.Lanes, dc = db + 4 * Rows * V.Lanes, visited = dc + 4 * Rows * V.Lanes;
+            for (int n = 0, states; n < N; n += states)
+            {
+                states = N - n >= 4 ? 4 : 1;
+                T* b = Call.Bt + row * N + n, c = Call.Ct + row * N + n;
+                new Span<T>(db, 8 * Rows * V.Lanes).Clear();
+                for (int e = first; e < end; e += V.Lanes)
+                {
+                    nint i = Call.At<V>(e - first, n);
+                    T* a2 = Call.A2 + Call.At<V>(e, n);
+                    var at = At(buffers, e - first);
+                    ScanKernels<V, T>.Scan<ReplayPass>(at.Delta, at.Drive, at.O, b, c, N, a2, start + i, states, rows, decay, visited);
+                    ScanKernels<V, T>.Reverse(at.Delta, at.Drive, at.Go, b, c, N, a2, states, rows, decay, visited, q + i, da + i, db, dc, at.Qb, at.Qa);
+                }
+                SumLanes(db, rows, states, N, Out.DB + partialRow * N + n);
+                SumLanes(dc, rows, states, N, Out.DC + partialRow * N + n);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void SumLanes(T* from, int rows, int states, int stride, T* to)
+        {
+            for (int t = 0; t < rows; t++, to += stride)
+                for (int k = 0; k < states; k++, from += V.Lanes) to[k] = V.Sum(V.Load(from));
+        }
+
+        private static Buffers At(T* buffers, int channel) => new(buffers + (nint)BufferCount * Rows * channel);
+
+        /// <summary>What the walk reads, for one vector of channels.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Enter(in ScanCall<T> call, T* dy, long from, int e, int rows, in Buffers at)
+        {
+            int E = call.E, count = Math.Min(V.Lanes, E - e);
+            T* u = call.U + from, raw = call.Delta + from, z = call.Z + from, g = dy + from;
+            V bias = ScanCall<T>.PerChannel<V>(call.Bias, e, count), skip = ScanCall<T>.PerChannel<V>(call.D, e, count);
+            for (nint i = 0; i < rows * V.Lanes; i += V.Lanes, u += E, raw += E, z += E, g += E)
+            {
+                V d = ScanMath.Softplus<V, T>(PartialVector.Load<V, T>(raw, count) + bias, out V slope), x = PartialVector.Load<V, T>(u, count);
+                V go = dy is null ? V.Zero : PartialVector.Load<V, T>(g, count);
+                V.Store(at.Delta + i, d);
+                V.Store(at.Slope + i, slope);
+                V.Store(at.Drive + i, d * x);
+                V.Store(at.O + i, call.D is null ? V.Zero : skip * x);
+                V.Store(at.Qb + i, V.Zero);
+                V.Store(at.Qa + i, V.Zero);
+                if (call.Z is not null)
+                {
+                    // (z s)' = s + z s (1 - s)
+                    V gate = PartialVector.Load<V, T>(z, count), s = ScanMath.Sigmoid<V, T>(gate, out V rest), open = gate * s;
+                    V.Store(at.DGate + i, go * V.Fma(open, rest, s));
+                    go *= open;
+                }
+                V.Store(at.Go + i, go);
+            }
+        }
+
+        /// <summary>Gradients by position and channel, from what the walk has summed.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Leave(in ScanCall<T> call, in ScanBackward<T> result, long from, int e, int rows, in Buffers at, T* dd, T* dbias)
+        {
+            int E = call.E, count = Math.Min(V.Lanes, E - e);
+            T* u = call.U + from, du = result.Du + from, ddelta = result.DDelta + from, dz = result.Dz + from;
+            V skip = ScanCall<T>.PerChannel<V>(call.D, e, count), sumD = V.Zero, sumBias = V.Zero, ln2 = ScanMath.Const<V, T>(ScanMath.Ln2);
+            for (nint i = 0; i < rows * V.Lanes; i += V.Lanes, u += E, du += E, ddelta += E, dz += E)
+            {
+                V x = PartialVector.Load<V, T>(u, count), go = V.Load(at.Go + i), qb = V.Load(at.Qb + i), v = V.Load(at.Delta + i) * qb;
+                if (result.Du is not null) PartialVector.Store(du, call.D is null ? v : V.Fma(skip, go, v), count);
+                if (result.Dz is not null) PartialVector.Store(dz, V.Load(at.DGate + i) * V.Load(at.O + i), count);
+                v = V.Fma(x, qb, ln2 * V.Load(at.Qa + i)) * V.Load(at.Slope + i);
+                if (result.DDelta is not null) PartialVector.Store(ddelta, v, count);
+                sumBias += v;
+                sumD = V.Fma(go, x, sumD);
+            }
+            V.Store(dd, V.Load(dd) + sumD);
+            V.Store(dbias, V.Load(dbias) + sumBias);
+        }
+
+        internal const int BufferCount = 8;
+
+        /// <summary>Buffers of one vector of channels and one chunk, [rows][lanes] each.</summary>
+        private readonly struct Buffers(T* from)
+        {
+            private static int Size => Rows * V.Lanes;
+            internal T* Delta => from;
+            internal T* Drive => from + Size;
+            internal T* O => from + 2 * Size;
+            internal T* Go => from + 3 * Size;
+            internal T* DGate => from + 4 * Size;
+            internal T* Slope => from + 5 * Size;
+            internal T* Qb => from + 6 * Size;
+            internal T* Qa => from + 7 * Size;
+        }
+    }
+}
+
+/// <summary>Adds partial sums element by element, in their order.</summary>
+internal unsafe struct PartialSums<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
+{
+    private const int Chunk = 16384;
+
+    private T* _parts, _result;
+    private int _count;
+    private long _stride;
+
+    /// <summary>result[i] = sum over p of parts[p, i]; nothing where no result is wanted.</summary>
+    internal static void Add(WorkerPool workers, T* parts, int count, long stride, T* result)
+    {
+        if (result is null) return;
+        var job = new PartialSums<T> { _parts = parts, _count = count, _stride = stride, _result = result };
+        workers.Run(checked((int)((stride + Chunk - 1) / Chunk)), ref job);
+    }
+
+    public readonly void Run(int index)
+    {
+        long from = (long)index * Chunk;
+        int n = (int)Math.Min(Chunk, _stride - from);
+        RowMath.Fill(_result + from, T.Zero, n);
+        for (int p = 0; p < _count; p++) RowMath.Add(_parts + p * _stride + from, _result + from, n);
+    }
+}

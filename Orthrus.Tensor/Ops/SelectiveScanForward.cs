@@ -1,0 +1,74 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using Orthrus.Tensor.Cpu;
+
+namespace Orthrus.Tensor;
+
+/// <summary>Forward pass of the selective scan on the CPU.</summary>
+internal unsafe struct ScanForward<T> : IVectorCode<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
+{
+    internal ScanCall<T> Call;
+    internal T* Y, State;
+    internal Scope Scratch;
+    internal WorkerPool Workers;
+
+    public void Run<V>() where V : unmanaged, ISimd<V, T>
+    {
+        Call.Prepare<V>(Scratch);
+        int slots = Call.Slots(Workers);
+        var job = new Job<V>
+        {
+            Call = Call, Y = Y, State = State, Spaces = Workspaces.Of(Scratch, slots),
+            States = Scratch.Empty(new Shape(slots, Call.GroupStates), Tensor.DTypeOf<T>()).Pointer<T>(),
+        };
+        Workers.Run(Call.Items, ref job);
+    }
+
+    private struct Job<V> : IParallelJob where V : unmanaged, ISimd<V, T>
+    {
+        internal ScanCall<T> Call;
+        internal T* Y, State, States;
+        internal Workspaces Spaces;
+
+        public readonly void Run(int item)
+        {
+            int L = Call.L, E = Call.E, N = Call.N, b = item / Call.Groups, first = item % Call.Groups * ScanCall<T>.GroupWidth;
+            int end = Math.Min(E, first + ScanCall<T>.GroupWidth), slot = Spaces.Take();
+            T* states = States + (long)slot * Call.GroupStates, delta = stackalloc T[3 * ScanKernels<V, T>.Rows * V.Lanes];
+            T* drive = delta + ScanKernels<V, T>.Rows * V.Lanes, o = drive + ScanKernels<V, T>.Rows * V.Lanes;
+            long sequence = (long)b * E * N;
+            Call.LoadStates<V>(Call.Initial is null ? null : Call.Initial + sequence, first, states);
+            for (int t = 0; t < L; t += ScanKernels<V, T>.Rows)
+            {
+                int rows = Math.Min(ScanKernels<V, T>.Rows, L - t);
+                long row = (long)b * L + t;
+                for (int e = first; e < end; e += V.Lanes)
+                {
+                    ScanCall<T>.Drive<V>(Call, row * E + e, e, rows, delta, drive, o);
+                    ScanCall<T>.Scan<V, OutputPass>(Call, row, Call.A2 + Call.At<V>(e, 0), states + Call.At<V>(e - first, 0), rows, delta, drive, o);
+                    Gate(Call, row * E + e, e, rows, o, Y);
+                }
+            }
+            Call.StoreStates<V>(states, first, State + sequence);
+            Spaces.Return(slot);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Gate(in ScanCall<T> call, long at, int e, int rows, T* o, T* y)
+        {
+            int E = call.E, count = Math.Min(V.Lanes, E - e);
+            T* z = call.Z + at;
+            y += at;
+            for (nint i = 0; i < rows * V.Lanes; i += V.Lanes, y += E, z += E)
+            {
+                V v = V.Load(o + i);
+                if (call.Z is not null)
+                {
+                    V gate = PartialVector.Load<V, T>(z, count);
+                    v *= gate * ScanMath.Sigmoid<V, T>(gate, out _);
+                }
+                PartialVector.Store(y, v, count);
+            }
+        }
+    }
+}
