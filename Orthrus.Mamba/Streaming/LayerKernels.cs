@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Mamba.Streaming;
@@ -71,6 +72,39 @@ internal static unsafe class LayerKernels<V, T> where V : unmanaged, ISimd<V, T>
     internal static void Gather(byte* tracks, T* table, T* y, int rows)
     {
         for (int t = 0; t < rows; t++, y += V.Lanes) V.Store(y, V.Load(table + (nint)(tracks[t] & 63) * V.Lanes));
+    }
+
+    /// <summary>Adds up one block of channels over positions, in double and in the order of positions.</summary>
+    /// <param name="x">[length][lanes].</param>
+    /// <param name="pool">Sums so far.</param>
+    /// <param name="length">Positions.</param>
+    /// <param name="channels">Channels of the block that exist.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    internal static void PoolSum(T* x, double* pool, int length, int channels)
+    {
+        int i = 0;
+        for (; i <= channels - 8; i += 8)
+        {
+            Vector256<double> s = Vector256.Load(pool + i), q = Vector256.Load(pool + i + 4);
+            for (int t = 0; t < length; t++)
+            {
+                T* p = x + (nint)t * V.Lanes + i;
+                s += Wide(p);
+                q += Wide(p + 4);
+            }
+            s.Store(pool + i);
+            q.Store(pool + i + 4);
+        }
+        for (; i < channels; i++)
+            for (int t = 0; t < length; t++) pool[i] += double.CreateTruncating(x[(nint)t * V.Lanes + i]);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<double> Wide(T* p)
+    {
+        if (typeof(T) == typeof(double)) return Vector256.Load((double*)p);
+        var (low, high) = Vector128.Widen(Vector128.Load((float*)p));
+        return Vector256.Create(low, high);
     }
 
     /// <summary>

@@ -53,7 +53,7 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
         _residuals = new NativeBuffer<T>((long)Slots * _shape.Dp * _stride);
         _scratch = new NativeBuffer<T>[workers];
         for (int i = 0; i < workers; i++)
-            _scratch[i] = new NativeBuffer<T>((long)(_shape.Dp + _shape.Ep + _shape.Xp + 5 * V.Lanes) * _stride + (3 + _shape.Np + 8 * LayerKernels<V, T>.DecayRows) * V.Lanes);
+            _scratch[i] = new NativeBuffer<T>((long)(_shape.Dp + _shape.Ep + _shape.Xp + 5 * V.Lanes) * _stride + 8 * LayerKernels<V, T>.DecayRows * V.Lanes);
         _carry = new NativeBuffer<T>[config.NLayer];
         for (int i = 0; i < _carry.Length; i++) _carry[i] = new NativeBuffer<T>((long)_shape.Ep * (3 + _shape.Np));
     }
@@ -76,7 +76,7 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
         var w = _encoder.Layers[layer];
         T* residual = _residuals.Pointer + (long)chunk.Slot * _shape.Dp * _stride;
         T* u = _scratch[worker].Pointer, x = u + dBlocks * block, proj = x + eBlocks * block;
-        T* p0 = proj + _shape.Xp / lanes * block, p1 = p0 + block, q0 = p1 + block, q1 = q0 + block, partial = q1 + block, state = partial + block, decay = state + (3 + _shape.Np) * lanes;
+        T* p0 = proj + _shape.Xp / lanes * block, p1 = p0 + block, q0 = p1 + block, q1 = q0 + block, partial = q1 + block, decay = partial + block;
         T* tails = _carry[layer].Pointer, states = tails + 3L * _shape.Ep;
         long panelD = 2L * lanes * _shape.Dp, panelE = 2L * lanes * _shape.Ep, panelR = 2L * lanes * _shape.Rp;
 
@@ -99,8 +99,8 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
                     T* panel = w.InX + b / 2 * panelD;
                     PanelGemm.Panel<V, T>(u, block, dBlocks, rows, panel, panel + panelD, p0, p1, w.BiasX + b * lanes, false);
                 }
-                Convolve(chunk, w, b, p0, x + b * block, tails, state);
-                Convolve(chunk, w, b + 1, p1, x + (b + 1) * block, tails, state);
+                Convolve(chunk, w, b, p0, x + b * block, tails);
+                Convolve(chunk, w, b + 1, p1, x + (b + 1) * block, tails);
             }
 
             for (int b = 0; b < _shape.Xp / lanes; b += 2)
@@ -127,8 +127,8 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
                 PanelGemm.Panel<V, T>(proj, block, _shape.Rp / lanes, rows, dt, dt + panelR, q0, q1, w.DtBias + b * lanes, false);
                 LayerKernels<V, T>.Softplus(q0, rows);
                 LayerKernels<V, T>.Softplus(q1, rows);
-                Scan(chunk, w, b, x + b * block, q0, p0, proj, states, state, partial, decay);
-                Scan(chunk, w, b + 1, x + (b + 1) * block, q1, p1, proj, states, state, partial, decay);
+                Scan(chunk, w, b, x + b * block, q0, p0, proj, states, partial, decay);
+                Scan(chunk, w, b + 1, x + (b + 1) * block, q1, p1, proj, states, partial, decay);
             }
 
             for (int b = 0; b < dBlocks; b += 2)
@@ -144,72 +144,75 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
         }
     }
 
-    private void Convolve(Chunk chunk, PackedLayer<V, T> w, int b, T* from, T* to, T* tails, T* tail)
+    // A record's tail and state are used where they are carried. Only the last segment of a chunk can go on in the next, so a shorter record before it
+    // may leave anything there.
+    private void Convolve(Chunk chunk, PackedLayer<V, T> w, int b, T* from, T* to, T* tails)
     {
         int lanes = V.Lanes;
-        T* carried = tails + 3L * b * lanes;
+        T* tail = tails + 3L * b * lanes;
         foreach (var s in chunk.Segments)
         {
-            for (int i = 0; i < 3 * lanes; i++) tail[i] = s.Position > 0 ? carried[i] : T.Zero;
-            LayerKernels<V, T>.Convolve(from + (nint)s.Start * lanes, to + (nint)s.Start * lanes, s.Length, w.Taps + 4L * b * lanes, w.ConvBias + (long)b * lanes, tail);
-            if (!s.IsLast)
-                for (int i = 0; i < 3 * lanes; i++) carried[i] = tail[i];
+            nint at = (nint)s.Start * lanes;
+            if (s.Position == 0) new Span<T>(tail, 3 * lanes).Clear();
+            LayerKernels<V, T>.Convolve(from + at, to + at, s.Length, w.Taps + 4L * b * lanes, w.ConvBias + (long)b * lanes, tail);
         }
     }
 
-    private void Scan(Chunk chunk, PackedLayer<V, T> w, int b, T* x, T* delta, T* gate, T* proj, T* states, T* state, T* partial, T* decay)
+    private void Scan(Chunk chunk, PackedLayer<V, T> w, int b, T* x, T* delta, T* gate, T* proj, T* states, T* partial, T* decay)
     {
         int lanes = V.Lanes, np = _shape.Np;
         nint block = (nint)_stride * lanes;
-        T* carried = states + (long)np * b * lanes, a2 = w.A2 + (long)np * b * lanes, limit = w.DeltaLimit + (long)b * lanes, skip = w.Skip + (long)b * lanes;
+        T* state = states + (long)np * b * lanes, a2 = w.A2 + (long)np * b * lanes, limit = w.DeltaLimit + (long)b * lanes, skip = w.Skip + (long)b * lanes;
         T* bs = proj + _shape.Rp / lanes * block, cs = bs + np / lanes * block;
         foreach (var s in chunk.Segments)
         {
             nint at = (nint)s.Start * lanes;
-            for (int i = 0; i < np * lanes; i++) state[i] = s.Position > 0 ? carried[i] : T.Zero;
+            if (s.Position == 0) new Span<T>(state, np * lanes).Clear();
             if (V.ManyRegisters && np == 16)
+            {
                 LayerKernels<V, T>.Scan16(x + at, delta + at, gate + at, bs + at, cs + at, block, a2, limit, skip, state, s.Length);
-            else
-                for (int t = 0; t < s.Length; t += LayerKernels<V, T>.DecayRows)
+                continue;
+            }
+            for (int t = 0; t < s.Length; t += LayerKernels<V, T>.DecayRows)
+            {
+                int rows = Math.Min(LayerKernels<V, T>.DecayRows, s.Length - t);
+                nint from = at + (nint)t * lanes;
+                for (int n = 0; n < np; n += 8)
                 {
-                    int rows = Math.Min(LayerKernels<V, T>.DecayRows, s.Length - t);
-                    nint from = at + (nint)t * lanes;
-                    for (int n = 0; n < np; n += 8)
-                    {
-                        nint group = from + n / lanes * block + n % lanes;
-                        LayerKernels<V, T>.Decay8(delta + from, a2 + n * lanes, limit, decay, rows);
-                        LayerKernels<V, T>.Scan8(x + from, delta + from, gate + from, bs + group, cs + group, block, decay, skip, state + n * lanes, rows, partial, n == 0, n + 8 >= np);
-                    }
+                    nint group = from + n / lanes * block + n % lanes;
+                    LayerKernels<V, T>.Decay8(delta + from, a2 + n * lanes, limit, decay, rows);
+                    LayerKernels<V, T>.Scan8(x + from, delta + from, gate + from, bs + group, cs + group, block, decay, skip, state + n * lanes, rows, partial, n == 0, n + 8 >= np);
                 }
-            if (!s.IsLast)
-                for (int i = 0; i < np * lanes; i++) carried[i] = state[i];
+            }
         }
     }
 
     private void PoolSegment(Segment s, T* u, nint block)
     {
         int d = _shape.D, lanes = V.Lanes;
-        double[] pool = s.Record.Pool;
-        for (int t = 0; t < s.Length; t++)
-        {
-            T* row = u + (nint)(s.Start + t) * lanes;
-            bool first = s.Position + t == 0;
-            for (int j = 0; j < d; j++)
+        T* rows = u + (nint)s.Start * lanes;
+        fixed (double* pool = s.Record.Pool)
+            for (int j = 0; j < d; j += lanes, rows += block)
             {
-                double v = double.CreateTruncating(row[j / lanes * block + j % lanes]);
-                switch (_pooling)
-                {
-                    case Pooling.Mean: pool[j] += v; break;
-                    case Pooling.Max:
-                        v = v * _encoder.FinalWeight[j] + _encoder.FinalBias[j];
-                        if (first || v > pool[j] || double.IsNaN(v)) pool[j] = v;
-                        break;
-                    default: pool[j] = v; break;
-                }
+                int count = Math.Min(lanes, d - j);
+                if (_pooling == Pooling.Mean) LayerKernels<V, T>.PoolSum(rows, pool + j, s.Length, count);
+                else if (_pooling == Pooling.Last)
+                    for (int i = 0; i < count; i++) pool[j + i] = double.CreateTruncating(rows[(s.Length - 1) * lanes + i]);
+                else PoolMax(rows, pool + j, j, s, count);
             }
-        }
         s.Record.Pooled += s.Length;
         if (s.Record.WantsPositions) EmitPositions(s, u, block);
+    }
+
+    // norm_f's weight may be negative, so the maximum is taken behind it.
+    private void PoolMax(T* rows, double* pool, int channel, Segment s, int count)
+    {
+        for (int t = 0; t < s.Length; t++)
+            for (int i = 0; i < count; i++)
+            {
+                double v = double.CreateTruncating(rows[t * V.Lanes + i]) * _encoder.FinalWeight[channel + i] + _encoder.FinalBias[channel + i];
+                if (s.Position + t == 0 || v > pool[i] || double.IsNaN(v)) pool[i] = v;
+            }
     }
 
     private void EmitPositions(Segment s, T* u, nint block)

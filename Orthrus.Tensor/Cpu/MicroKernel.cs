@@ -6,7 +6,7 @@ namespace Orthrus.Tensor.Cpu;
 /// <summary>Number of rows of a micro-kernel, as a type so that the JIT removes what is not needed.</summary>
 public interface IRows
 {
-    /// <summary>1 to 14.</summary>
+    /// <summary>1 to 12.</summary>
     static abstract int Count { get; }
 }
 
@@ -82,18 +82,6 @@ public readonly struct Rows12 : IRows
     /// <inheritdoc/>
     public static int Count => 12;
 }
-/// <summary>13 rows.</summary>
-public readonly struct Rows13 : IRows
-{
-    /// <inheritdoc/>
-    public static int Count => 13;
-}
-/// <summary>14 rows.</summary>
-public readonly struct Rows14 : IRows
-{
-    /// <inheritdoc/>
-    public static int Count => 14;
-}
 
 /// <summary>
 /// The inner loop of matrix products: a few rows times one panel of two vectors, all of K in one go. Each output is one chain of fused
@@ -117,6 +105,8 @@ public static unsafe class MicroKernel
     public static void Run<V, T, TRows>(T* a, nint blockStride, int blocks, T* w, T* next, T* out0, T* out1, T* bias, bool accumulate)
         where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T> where TRows : struct, IRows
     {
+        // A local: each use of the property would be one more call to inline, and the JIT has a limit.
+        nint n = V.Lanes;
         V c0 = V.Zero, d0 = V.Zero;
         V c1 = V.Zero, d1 = V.Zero;
         V c2 = V.Zero, d2 = V.Zero;
@@ -129,94 +119,84 @@ public static unsafe class MicroKernel
         V c9 = V.Zero, d9 = V.Zero;
         V c10 = V.Zero, d10 = V.Zero;
         V c11 = V.Zero, d11 = V.Zero;
-        V c12 = V.Zero, d12 = V.Zero;
-        V c13 = V.Zero, d13 = V.Zero;
         do
         {
             T* p = a;
-            T* end = a + V.Lanes;
+            T* end = a + n;
             do
             {
 
                 {
-                    V w0 = V.Load(w + 0 * V.Lanes), w1 = V.Load(w + 1 * V.Lanes), x;
-                    V.Prefetch(next + 0 * V.Lanes);
-                    x = V.Set(p[0 * V.Lanes + 0]); c0 = V.Fma(x, w0, c0); d0 = V.Fma(x, w1, d0);
-                    if (TRows.Count > 1) { x = V.Set(p[1 * V.Lanes + 0]); c1 = V.Fma(x, w0, c1); d1 = V.Fma(x, w1, d1); }
-                    if (TRows.Count > 2) { x = V.Set(p[2 * V.Lanes + 0]); c2 = V.Fma(x, w0, c2); d2 = V.Fma(x, w1, d2); }
-                    if (TRows.Count > 3) { x = V.Set(p[3 * V.Lanes + 0]); c3 = V.Fma(x, w0, c3); d3 = V.Fma(x, w1, d3); }
-                    if (TRows.Count > 4) { x = V.Set(p[4 * V.Lanes + 0]); c4 = V.Fma(x, w0, c4); d4 = V.Fma(x, w1, d4); }
-                    if (TRows.Count > 5) { x = V.Set(p[5 * V.Lanes + 0]); c5 = V.Fma(x, w0, c5); d5 = V.Fma(x, w1, d5); }
-                    if (TRows.Count > 6) { x = V.Set(p[6 * V.Lanes + 0]); c6 = V.Fma(x, w0, c6); d6 = V.Fma(x, w1, d6); }
-                    if (TRows.Count > 7) { x = V.Set(p[7 * V.Lanes + 0]); c7 = V.Fma(x, w0, c7); d7 = V.Fma(x, w1, d7); }
-                    if (TRows.Count > 8) { x = V.Set(p[8 * V.Lanes + 0]); c8 = V.Fma(x, w0, c8); d8 = V.Fma(x, w1, d8); }
-                    if (TRows.Count > 9) { x = V.Set(p[9 * V.Lanes + 0]); c9 = V.Fma(x, w0, c9); d9 = V.Fma(x, w1, d9); }
-                    if (TRows.Count > 10) { x = V.Set(p[10 * V.Lanes + 0]); c10 = V.Fma(x, w0, c10); d10 = V.Fma(x, w1, d10); }
-                    if (TRows.Count > 11) { x = V.Set(p[11 * V.Lanes + 0]); c11 = V.Fma(x, w0, c11); d11 = V.Fma(x, w1, d11); }
-                    if (TRows.Count > 12) { x = V.Set(p[12 * V.Lanes + 0]); c12 = V.Fma(x, w0, c12); d12 = V.Fma(x, w1, d12); }
-                    if (TRows.Count > 13) { x = V.Set(p[13 * V.Lanes + 0]); c13 = V.Fma(x, w0, c13); d13 = V.Fma(x, w1, d13); }
+                    V w0 = V.Load(w), w1 = V.Load(w + n), x;
+                    V.Prefetch(next);
+                    x = V.Set(p[0]); c0 = V.Fma(x, w0, c0); d0 = V.Fma(x, w1, d0);
+                    if (TRows.Count > 1) { x = V.Set(p[n + 0]); c1 = V.Fma(x, w0, c1); d1 = V.Fma(x, w1, d1); }
+                    if (TRows.Count > 2) { x = V.Set(p[2 * n + 0]); c2 = V.Fma(x, w0, c2); d2 = V.Fma(x, w1, d2); }
+                    if (TRows.Count > 3) { x = V.Set(p[3 * n + 0]); c3 = V.Fma(x, w0, c3); d3 = V.Fma(x, w1, d3); }
+                    if (TRows.Count > 4) { x = V.Set(p[4 * n + 0]); c4 = V.Fma(x, w0, c4); d4 = V.Fma(x, w1, d4); }
+                    if (TRows.Count > 5) { x = V.Set(p[5 * n + 0]); c5 = V.Fma(x, w0, c5); d5 = V.Fma(x, w1, d5); }
+                    if (TRows.Count > 6) { x = V.Set(p[6 * n + 0]); c6 = V.Fma(x, w0, c6); d6 = V.Fma(x, w1, d6); }
+                    if (TRows.Count > 7) { x = V.Set(p[7 * n + 0]); c7 = V.Fma(x, w0, c7); d7 = V.Fma(x, w1, d7); }
+                    if (TRows.Count > 8) { x = V.Set(p[8 * n + 0]); c8 = V.Fma(x, w0, c8); d8 = V.Fma(x, w1, d8); }
+                    if (TRows.Count > 9) { x = V.Set(p[9 * n + 0]); c9 = V.Fma(x, w0, c9); d9 = V.Fma(x, w1, d9); }
+                    if (TRows.Count > 10) { x = V.Set(p[10 * n + 0]); c10 = V.Fma(x, w0, c10); d10 = V.Fma(x, w1, d10); }
+                    if (TRows.Count > 11) { x = V.Set(p[11 * n + 0]); c11 = V.Fma(x, w0, c11); d11 = V.Fma(x, w1, d11); }
                 }
 
                 {
-                    V w0 = V.Load(w + 2 * V.Lanes), w1 = V.Load(w + 3 * V.Lanes), x;
-                    V.Prefetch(next + 2 * V.Lanes);
-                    x = V.Set(p[0 * V.Lanes + 1]); c0 = V.Fma(x, w0, c0); d0 = V.Fma(x, w1, d0);
-                    if (TRows.Count > 1) { x = V.Set(p[1 * V.Lanes + 1]); c1 = V.Fma(x, w0, c1); d1 = V.Fma(x, w1, d1); }
-                    if (TRows.Count > 2) { x = V.Set(p[2 * V.Lanes + 1]); c2 = V.Fma(x, w0, c2); d2 = V.Fma(x, w1, d2); }
-                    if (TRows.Count > 3) { x = V.Set(p[3 * V.Lanes + 1]); c3 = V.Fma(x, w0, c3); d3 = V.Fma(x, w1, d3); }
-                    if (TRows.Count > 4) { x = V.Set(p[4 * V.Lanes + 1]); c4 = V.Fma(x, w0, c4); d4 = V.Fma(x, w1, d4); }
-                    if (TRows.Count > 5) { x = V.Set(p[5 * V.Lanes + 1]); c5 = V.Fma(x, w0, c5); d5 = V.Fma(x, w1, d5); }
-                    if (TRows.Count > 6) { x = V.Set(p[6 * V.Lanes + 1]); c6 = V.Fma(x, w0, c6); d6 = V.Fma(x, w1, d6); }
-                    if (TRows.Count > 7) { x = V.Set(p[7 * V.Lanes + 1]); c7 = V.Fma(x, w0, c7); d7 = V.Fma(x, w1, d7); }
-                    if (TRows.Count > 8) { x = V.Set(p[8 * V.Lanes + 1]); c8 = V.Fma(x, w0, c8); d8 = V.Fma(x, w1, d8); }
-                    if (TRows.Count > 9) { x = V.Set(p[9 * V.Lanes + 1]); c9 = V.Fma(x, w0, c9); d9 = V.Fma(x, w1, d9); }
-                    if (TRows.Count > 10) { x = V.Set(p[10 * V.Lanes + 1]); c10 = V.Fma(x, w0, c10); d10 = V.Fma(x, w1, d10); }
-                    if (TRows.Count > 11) { x = V.Set(p[11 * V.Lanes + 1]); c11 = V.Fma(x, w0, c11); d11 = V.Fma(x, w1, d11); }
-                    if (TRows.Count > 12) { x = V.Set(p[12 * V.Lanes + 1]); c12 = V.Fma(x, w0, c12); d12 = V.Fma(x, w1, d12); }
-                    if (TRows.Count > 13) { x = V.Set(p[13 * V.Lanes + 1]); c13 = V.Fma(x, w0, c13); d13 = V.Fma(x, w1, d13); }
+                    V w0 = V.Load(w + 2 * n), w1 = V.Load(w + 3 * n), x;
+                    V.Prefetch(next + 2 * n);
+                    x = V.Set(p[1]); c0 = V.Fma(x, w0, c0); d0 = V.Fma(x, w1, d0);
+                    if (TRows.Count > 1) { x = V.Set(p[n + 1]); c1 = V.Fma(x, w0, c1); d1 = V.Fma(x, w1, d1); }
+                    if (TRows.Count > 2) { x = V.Set(p[2 * n + 1]); c2 = V.Fma(x, w0, c2); d2 = V.Fma(x, w1, d2); }
+                    if (TRows.Count > 3) { x = V.Set(p[3 * n + 1]); c3 = V.Fma(x, w0, c3); d3 = V.Fma(x, w1, d3); }
+                    if (TRows.Count > 4) { x = V.Set(p[4 * n + 1]); c4 = V.Fma(x, w0, c4); d4 = V.Fma(x, w1, d4); }
+                    if (TRows.Count > 5) { x = V.Set(p[5 * n + 1]); c5 = V.Fma(x, w0, c5); d5 = V.Fma(x, w1, d5); }
+                    if (TRows.Count > 6) { x = V.Set(p[6 * n + 1]); c6 = V.Fma(x, w0, c6); d6 = V.Fma(x, w1, d6); }
+                    if (TRows.Count > 7) { x = V.Set(p[7 * n + 1]); c7 = V.Fma(x, w0, c7); d7 = V.Fma(x, w1, d7); }
+                    if (TRows.Count > 8) { x = V.Set(p[8 * n + 1]); c8 = V.Fma(x, w0, c8); d8 = V.Fma(x, w1, d8); }
+                    if (TRows.Count > 9) { x = V.Set(p[9 * n + 1]); c9 = V.Fma(x, w0, c9); d9 = V.Fma(x, w1, d9); }
+                    if (TRows.Count > 10) { x = V.Set(p[10 * n + 1]); c10 = V.Fma(x, w0, c10); d10 = V.Fma(x, w1, d10); }
+                    if (TRows.Count > 11) { x = V.Set(p[11 * n + 1]); c11 = V.Fma(x, w0, c11); d11 = V.Fma(x, w1, d11); }
                 }
                 if (V.Lanes > 2)
                 {
-                    V w0 = V.Load(w + 4 * V.Lanes), w1 = V.Load(w + 5 * V.Lanes), x;
-                    V.Prefetch(next + 4 * V.Lanes);
-                    x = V.Set(p[0 * V.Lanes + 2]); c0 = V.Fma(x, w0, c0); d0 = V.Fma(x, w1, d0);
-                    if (TRows.Count > 1) { x = V.Set(p[1 * V.Lanes + 2]); c1 = V.Fma(x, w0, c1); d1 = V.Fma(x, w1, d1); }
-                    if (TRows.Count > 2) { x = V.Set(p[2 * V.Lanes + 2]); c2 = V.Fma(x, w0, c2); d2 = V.Fma(x, w1, d2); }
-                    if (TRows.Count > 3) { x = V.Set(p[3 * V.Lanes + 2]); c3 = V.Fma(x, w0, c3); d3 = V.Fma(x, w1, d3); }
-                    if (TRows.Count > 4) { x = V.Set(p[4 * V.Lanes + 2]); c4 = V.Fma(x, w0, c4); d4 = V.Fma(x, w1, d4); }
-                    if (TRows.Count > 5) { x = V.Set(p[5 * V.Lanes + 2]); c5 = V.Fma(x, w0, c5); d5 = V.Fma(x, w1, d5); }
-                    if (TRows.Count > 6) { x = V.Set(p[6 * V.Lanes + 2]); c6 = V.Fma(x, w0, c6); d6 = V.Fma(x, w1, d6); }
-                    if (TRows.Count > 7) { x = V.Set(p[7 * V.Lanes + 2]); c7 = V.Fma(x, w0, c7); d7 = V.Fma(x, w1, d7); }
-                    if (TRows.Count > 8) { x = V.Set(p[8 * V.Lanes + 2]); c8 = V.Fma(x, w0, c8); d8 = V.Fma(x, w1, d8); }
-                    if (TRows.Count > 9) { x = V.Set(p[9 * V.Lanes + 2]); c9 = V.Fma(x, w0, c9); d9 = V.Fma(x, w1, d9); }
-                    if (TRows.Count > 10) { x = V.Set(p[10 * V.Lanes + 2]); c10 = V.Fma(x, w0, c10); d10 = V.Fma(x, w1, d10); }
-                    if (TRows.Count > 11) { x = V.Set(p[11 * V.Lanes + 2]); c11 = V.Fma(x, w0, c11); d11 = V.Fma(x, w1, d11); }
-                    if (TRows.Count > 12) { x = V.Set(p[12 * V.Lanes + 2]); c12 = V.Fma(x, w0, c12); d12 = V.Fma(x, w1, d12); }
-                    if (TRows.Count > 13) { x = V.Set(p[13 * V.Lanes + 2]); c13 = V.Fma(x, w0, c13); d13 = V.Fma(x, w1, d13); }
+                    V w0 = V.Load(w + 4 * n), w1 = V.Load(w + 5 * n), x;
+                    V.Prefetch(next + 4 * n);
+                    x = V.Set(p[2]); c0 = V.Fma(x, w0, c0); d0 = V.Fma(x, w1, d0);
+                    if (TRows.Count > 1) { x = V.Set(p[n + 2]); c1 = V.Fma(x, w0, c1); d1 = V.Fma(x, w1, d1); }
+                    if (TRows.Count > 2) { x = V.Set(p[2 * n + 2]); c2 = V.Fma(x, w0, c2); d2 = V.Fma(x, w1, d2); }
+                    if (TRows.Count > 3) { x = V.Set(p[3 * n + 2]); c3 = V.Fma(x, w0, c3); d3 = V.Fma(x, w1, d3); }
+                    if (TRows.Count > 4) { x = V.Set(p[4 * n + 2]); c4 = V.Fma(x, w0, c4); d4 = V.Fma(x, w1, d4); }
+                    if (TRows.Count > 5) { x = V.Set(p[5 * n + 2]); c5 = V.Fma(x, w0, c5); d5 = V.Fma(x, w1, d5); }
+                    if (TRows.Count > 6) { x = V.Set(p[6 * n + 2]); c6 = V.Fma(x, w0, c6); d6 = V.Fma(x, w1, d6); }
+                    if (TRows.Count > 7) { x = V.Set(p[7 * n + 2]); c7 = V.Fma(x, w0, c7); d7 = V.Fma(x, w1, d7); }
+                    if (TRows.Count > 8) { x = V.Set(p[8 * n + 2]); c8 = V.Fma(x, w0, c8); d8 = V.Fma(x, w1, d8); }
+                    if (TRows.Count > 9) { x = V.Set(p[9 * n + 2]); c9 = V.Fma(x, w0, c9); d9 = V.Fma(x, w1, d9); }
+                    if (TRows.Count > 10) { x = V.Set(p[10 * n + 2]); c10 = V.Fma(x, w0, c10); d10 = V.Fma(x, w1, d10); }
+                    if (TRows.Count > 11) { x = V.Set(p[11 * n + 2]); c11 = V.Fma(x, w0, c11); d11 = V.Fma(x, w1, d11); }
                 }
                 if (V.Lanes > 3)
                 {
-                    V w0 = V.Load(w + 6 * V.Lanes), w1 = V.Load(w + 7 * V.Lanes), x;
-                    V.Prefetch(next + 6 * V.Lanes);
-                    x = V.Set(p[0 * V.Lanes + 3]); c0 = V.Fma(x, w0, c0); d0 = V.Fma(x, w1, d0);
-                    if (TRows.Count > 1) { x = V.Set(p[1 * V.Lanes + 3]); c1 = V.Fma(x, w0, c1); d1 = V.Fma(x, w1, d1); }
-                    if (TRows.Count > 2) { x = V.Set(p[2 * V.Lanes + 3]); c2 = V.Fma(x, w0, c2); d2 = V.Fma(x, w1, d2); }
-                    if (TRows.Count > 3) { x = V.Set(p[3 * V.Lanes + 3]); c3 = V.Fma(x, w0, c3); d3 = V.Fma(x, w1, d3); }
-                    if (TRows.Count > 4) { x = V.Set(p[4 * V.Lanes + 3]); c4 = V.Fma(x, w0, c4); d4 = V.Fma(x, w1, d4); }
-                    if (TRows.Count > 5) { x = V.Set(p[5 * V.Lanes + 3]); c5 = V.Fma(x, w0, c5); d5 = V.Fma(x, w1, d5); }
-                    if (TRows.Count > 6) { x = V.Set(p[6 * V.Lanes + 3]); c6 = V.Fma(x, w0, c6); d6 = V.Fma(x, w1, d6); }
-                    if (TRows.Count > 7) { x = V.Set(p[7 * V.Lanes + 3]); c7 = V.Fma(x, w0, c7); d7 = V.Fma(x, w1, d7); }
-                    if (TRows.Count > 8) { x = V.Set(p[8 * V.Lanes + 3]); c8 = V.Fma(x, w0, c8); d8 = V.Fma(x, w1, d8); }
-                    if (TRows.Count > 9) { x = V.Set(p[9 * V.Lanes + 3]); c9 = V.Fma(x, w0, c9); d9 = V.Fma(x, w1, d9); }
-                    if (TRows.Count > 10) { x = V.Set(p[10 * V.Lanes + 3]); c10 = V.Fma(x, w0, c10); d10 = V.Fma(x, w1, d10); }
-                    if (TRows.Count > 11) { x = V.Set(p[11 * V.Lanes + 3]); c11 = V.Fma(x, w0, c11); d11 = V.Fma(x, w1, d11); }
-                    if (TRows.Count > 12) { x = V.Set(p[12 * V.Lanes + 3]); c12 = V.Fma(x, w0, c12); d12 = V.Fma(x, w1, d12); }
-                    if (TRows.Count > 13) { x = V.Set(p[13 * V.Lanes + 3]); c13 = V.Fma(x, w0, c13); d13 = V.Fma(x, w1, d13); }
+                    V w0 = V.Load(w + 6 * n), w1 = V.Load(w + 7 * n), x;
+                    V.Prefetch(next + 6 * n);
+                    x = V.Set(p[3]); c0 = V.Fma(x, w0, c0); d0 = V.Fma(x, w1, d0);
+                    if (TRows.Count > 1) { x = V.Set(p[n + 3]); c1 = V.Fma(x, w0, c1); d1 = V.Fma(x, w1, d1); }
+                    if (TRows.Count > 2) { x = V.Set(p[2 * n + 3]); c2 = V.Fma(x, w0, c2); d2 = V.Fma(x, w1, d2); }
+                    if (TRows.Count > 3) { x = V.Set(p[3 * n + 3]); c3 = V.Fma(x, w0, c3); d3 = V.Fma(x, w1, d3); }
+                    if (TRows.Count > 4) { x = V.Set(p[4 * n + 3]); c4 = V.Fma(x, w0, c4); d4 = V.Fma(x, w1, d4); }
+                    if (TRows.Count > 5) { x = V.Set(p[5 * n + 3]); c5 = V.Fma(x, w0, c5); d5 = V.Fma(x, w1, d5); }
+                    if (TRows.Count > 6) { x = V.Set(p[6 * n + 3]); c6 = V.Fma(x, w0, c6); d6 = V.Fma(x, w1, d6); }
+                    if (TRows.Count > 7) { x = V.Set(p[7 * n + 3]); c7 = V.Fma(x, w0, c7); d7 = V.Fma(x, w1, d7); }
+                    if (TRows.Count > 8) { x = V.Set(p[8 * n + 3]); c8 = V.Fma(x, w0, c8); d8 = V.Fma(x, w1, d8); }
+                    if (TRows.Count > 9) { x = V.Set(p[9 * n + 3]); c9 = V.Fma(x, w0, c9); d9 = V.Fma(x, w1, d9); }
+                    if (TRows.Count > 10) { x = V.Set(p[10 * n + 3]); c10 = V.Fma(x, w0, c10); d10 = V.Fma(x, w1, d10); }
+                    if (TRows.Count > 11) { x = V.Set(p[11 * n + 3]); c11 = V.Fma(x, w0, c11); d11 = V.Fma(x, w1, d11); }
                 }
                 int step = V.Lanes < 4 ? V.Lanes : 4;
                 p += step;
-                w += 2 * step * V.Lanes;
-                next += 2 * step * V.Lanes;
+                w += 2 * step * n;
+                next += 2 * step * n;
             }
             while (p < end);
             a += blockStride;
@@ -224,7 +204,7 @@ public static unsafe class MicroKernel
         while (--blocks > 0);
         if (bias != null)
         {
-            V b0 = V.Load(bias), b1 = V.Load(bias + V.Lanes);
+            V b0 = V.Load(bias), b1 = V.Load(bias + n);
             { c0 += b0; d0 += b1; }
             if (TRows.Count > 1) { c1 += b0; d1 += b1; }
             if (TRows.Count > 2) { c2 += b0; d2 += b1; }
@@ -237,39 +217,33 @@ public static unsafe class MicroKernel
             if (TRows.Count > 9) { c9 += b0; d9 += b1; }
             if (TRows.Count > 10) { c10 += b0; d10 += b1; }
             if (TRows.Count > 11) { c11 += b0; d11 += b1; }
-            if (TRows.Count > 12) { c12 += b0; d12 += b1; }
-            if (TRows.Count > 13) { c13 += b0; d13 += b1; }
         }
         if (accumulate)
         {
-            { c0 += V.Load(out0 + 0 * V.Lanes); d0 += V.Load(out1 + 0 * V.Lanes); }
-            if (TRows.Count > 1) { c1 += V.Load(out0 + 1 * V.Lanes); d1 += V.Load(out1 + 1 * V.Lanes); }
-            if (TRows.Count > 2) { c2 += V.Load(out0 + 2 * V.Lanes); d2 += V.Load(out1 + 2 * V.Lanes); }
-            if (TRows.Count > 3) { c3 += V.Load(out0 + 3 * V.Lanes); d3 += V.Load(out1 + 3 * V.Lanes); }
-            if (TRows.Count > 4) { c4 += V.Load(out0 + 4 * V.Lanes); d4 += V.Load(out1 + 4 * V.Lanes); }
-            if (TRows.Count > 5) { c5 += V.Load(out0 + 5 * V.Lanes); d5 += V.Load(out1 + 5 * V.Lanes); }
-            if (TRows.Count > 6) { c6 += V.Load(out0 + 6 * V.Lanes); d6 += V.Load(out1 + 6 * V.Lanes); }
-            if (TRows.Count > 7) { c7 += V.Load(out0 + 7 * V.Lanes); d7 += V.Load(out1 + 7 * V.Lanes); }
-            if (TRows.Count > 8) { c8 += V.Load(out0 + 8 * V.Lanes); d8 += V.Load(out1 + 8 * V.Lanes); }
-            if (TRows.Count > 9) { c9 += V.Load(out0 + 9 * V.Lanes); d9 += V.Load(out1 + 9 * V.Lanes); }
-            if (TRows.Count > 10) { c10 += V.Load(out0 + 10 * V.Lanes); d10 += V.Load(out1 + 10 * V.Lanes); }
-            if (TRows.Count > 11) { c11 += V.Load(out0 + 11 * V.Lanes); d11 += V.Load(out1 + 11 * V.Lanes); }
-            if (TRows.Count > 12) { c12 += V.Load(out0 + 12 * V.Lanes); d12 += V.Load(out1 + 12 * V.Lanes); }
-            if (TRows.Count > 13) { c13 += V.Load(out0 + 13 * V.Lanes); d13 += V.Load(out1 + 13 * V.Lanes); }
+            { c0 += V.Load(out0); d0 += V.Load(out1); }
+            if (TRows.Count > 1) { c1 += V.Load(out0 + n); d1 += V.Load(out1 + n); }
+            if (TRows.Count > 2) { c2 += V.Load(out0 + 2 * n); d2 += V.Load(out1 + 2 * n); }
+            if (TRows.Count > 3) { c3 += V.Load(out0 + 3 * n); d3 += V.Load(out1 + 3 * n); }
+            if (TRows.Count > 4) { c4 += V.Load(out0 + 4 * n); d4 += V.Load(out1 + 4 * n); }
+            if (TRows.Count > 5) { c5 += V.Load(out0 + 5 * n); d5 += V.Load(out1 + 5 * n); }
+            if (TRows.Count > 6) { c6 += V.Load(out0 + 6 * n); d6 += V.Load(out1 + 6 * n); }
+            if (TRows.Count > 7) { c7 += V.Load(out0 + 7 * n); d7 += V.Load(out1 + 7 * n); }
+            if (TRows.Count > 8) { c8 += V.Load(out0 + 8 * n); d8 += V.Load(out1 + 8 * n); }
+            if (TRows.Count > 9) { c9 += V.Load(out0 + 9 * n); d9 += V.Load(out1 + 9 * n); }
+            if (TRows.Count > 10) { c10 += V.Load(out0 + 10 * n); d10 += V.Load(out1 + 10 * n); }
+            if (TRows.Count > 11) { c11 += V.Load(out0 + 11 * n); d11 += V.Load(out1 + 11 * n); }
         }
-        { V.Store(out0 + 0 * V.Lanes, c0); V.Store(out1 + 0 * V.Lanes, d0); }
-        if (TRows.Count > 1) { V.Store(out0 + 1 * V.Lanes, c1); V.Store(out1 + 1 * V.Lanes, d1); }
-        if (TRows.Count > 2) { V.Store(out0 + 2 * V.Lanes, c2); V.Store(out1 + 2 * V.Lanes, d2); }
-        if (TRows.Count > 3) { V.Store(out0 + 3 * V.Lanes, c3); V.Store(out1 + 3 * V.Lanes, d3); }
-        if (TRows.Count > 4) { V.Store(out0 + 4 * V.Lanes, c4); V.Store(out1 + 4 * V.Lanes, d4); }
-        if (TRows.Count > 5) { V.Store(out0 + 5 * V.Lanes, c5); V.Store(out1 + 5 * V.Lanes, d5); }
-        if (TRows.Count > 6) { V.Store(out0 + 6 * V.Lanes, c6); V.Store(out1 + 6 * V.Lanes, d6); }
-        if (TRows.Count > 7) { V.Store(out0 + 7 * V.Lanes, c7); V.Store(out1 + 7 * V.Lanes, d7); }
-        if (TRows.Count > 8) { V.Store(out0 + 8 * V.Lanes, c8); V.Store(out1 + 8 * V.Lanes, d8); }
-        if (TRows.Count > 9) { V.Store(out0 + 9 * V.Lanes, c9); V.Store(out1 + 9 * V.Lanes, d9); }
-        if (TRows.Count > 10) { V.Store(out0 + 10 * V.Lanes, c10); V.Store(out1 + 10 * V.Lanes, d10); }
-        if (TRows.Count > 11) { V.Store(out0 + 11 * V.Lanes, c11); V.Store(out1 + 11 * V.Lanes, d11); }
-        if (TRows.Count > 12) { V.Store(out0 + 12 * V.Lanes, c12); V.Store(out1 + 12 * V.Lanes, d12); }
-        if (TRows.Count > 13) { V.Store(out0 + 13 * V.Lanes, c13); V.Store(out1 + 13 * V.Lanes, d13); }
+        { V.Store(out0, c0); V.Store(out1, d0); }
+        if (TRows.Count > 1) { V.Store(out0 + n, c1); V.Store(out1 + n, d1); }
+        if (TRows.Count > 2) { V.Store(out0 + 2 * n, c2); V.Store(out1 + 2 * n, d2); }
+        if (TRows.Count > 3) { V.Store(out0 + 3 * n, c3); V.Store(out1 + 3 * n, d3); }
+        if (TRows.Count > 4) { V.Store(out0 + 4 * n, c4); V.Store(out1 + 4 * n, d4); }
+        if (TRows.Count > 5) { V.Store(out0 + 5 * n, c5); V.Store(out1 + 5 * n, d5); }
+        if (TRows.Count > 6) { V.Store(out0 + 6 * n, c6); V.Store(out1 + 6 * n, d6); }
+        if (TRows.Count > 7) { V.Store(out0 + 7 * n, c7); V.Store(out1 + 7 * n, d7); }
+        if (TRows.Count > 8) { V.Store(out0 + 8 * n, c8); V.Store(out1 + 8 * n, d8); }
+        if (TRows.Count > 9) { V.Store(out0 + 9 * n, c9); V.Store(out1 + 9 * n, d9); }
+        if (TRows.Count > 10) { V.Store(out0 + 10 * n, c10); V.Store(out1 + 10 * n, d10); }
+        if (TRows.Count > 11) { V.Store(out0 + 11 * n, c11); V.Store(out1 + 11 * n, d11); }
     }
 }
