@@ -54,7 +54,7 @@ internal static class InfoVerb
         Row(output, "parameters", model.ParameterCount.ToString("N0", CultureInfo.InvariantCulture) + " (encoder)");
         Row(output, "tensors", $"{model.Encoder.Count} of the encoder ({string.Join(", ", model.Encoder.Select(t => t.DType).Distinct())}), {model.Heads.Count} of heads");
         foreach (var h in model.DescribeHeads())
-            Row(output, "head", $"{h.Name}: {h.DIn} -> {(h.Body > 0 ? string.Concat(Enumerable.Repeat($"{h.Body} -> ", h.Layers - 1)) : "")}{h.DOut}{(h.PerPosition ? ", per position" : "")}, {h.Norm}");
+            Row(output, "head", $"{h.Name}: {h.DIn} -> {(h.Body > 0 ? string.Concat(Enumerable.Repeat($"{h.Body} -> ", h.Layers - 1)) : "")}{h.DOut}{(h.PerPosition ? ", per position" : "")}, {h.Norm}, {h.ParameterCount.ToString("N0", CultureInfo.InvariantCulture)} parameters");
         if (model.Optimizer.Count > 0) Row(output, "optimiser", $"states of {model.Optimizer.Count} tensors");
         foreach (var (key, value) in model.Provenance) Row(output, key, value.Length > 120 ? value[..117] + "..." : value);
         if (!all) return;

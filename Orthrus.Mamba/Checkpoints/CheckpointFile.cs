@@ -41,13 +41,13 @@ internal static class CheckpointFile
         return start[0] == 0x80 && (n < 9 || start[8] != (byte)'{') ? Form.TorchLegacy : Form.SafeTensors;
     }
 
-    internal static OrthrusModel Load(string path)
+    internal static OrthrusModel Load(string path, MambaConfig? expected)
     {
         var parsed = ReadTensors(path);
         var encoder = new StateDict();
         var heads = new StateDict();
         foreach (var t in parsed.Tensors) (ModelAssembly.IsHead(t.Name) ? heads : encoder).Add(t);
-        var config = ModelAssembly.Infer(path, encoder);
+        var config = ModelAssembly.Infer(path, encoder, depthKnown: expected is not null);
         ModelAssembly.Validate(path, config, encoder);
         return new OrthrusModel
         {

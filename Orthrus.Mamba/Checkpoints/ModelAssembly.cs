@@ -1,4 +1,4 @@
-using System.Numerics;
+using System.Globalization;
 using Orthrus.Tensor;
 
 namespace Orthrus.Mamba;
@@ -14,16 +14,35 @@ internal static class ModelAssembly
 
     internal static bool IsHead(string name) => HeadPrefixes.Any(p => name.StartsWith(p, StringComparison.Ordinal));
 
-    /// <summary>Sizes from the shapes alone.</summary>
-    internal static MambaConfig Infer(string file, StateDict encoder)
+    /// <summary>Sizes from names and shapes, for a file that says them nowhere else.</summary>
+    internal static MambaConfig Infer(string file, StateDict encoder, bool depthKnown)
     {
         if (!encoder.Contains("embedding.weight")) throw new CheckpointException(file, "embedding.weight", "the tensor is missing: this is not an Orthrus encoder");
         var shape = encoder["embedding.weight"].Shape;
         if (shape.Count != 2) throw new CheckpointException(file, "embedding.weight", $"has shape ({string.Join(", ", shape)}); want (width, tracks)");
         int layers = 0;
         while (encoder.Contains($"layers.{layers}.norm.weight")) layers++;
+        if (!depthKnown) RequireWrittenWhole(file, encoder, layers);
         return Checked(file, shape[0], layers, shape[1]);
     }
+
+    // Depth is inferred, so a layer that was appended to a finished encoder would silently become part of it. State dicts and safetensors' own
+    // writer (by name within an element type) both put the final norm behind every layer; no layer lies wholly behind it by chance.
+    private static void RequireWrittenWhole(string file, StateDict encoder, int layers)
+    {
+        DType? finalNorm = null;
+        bool[] behind = [.. Enumerable.Repeat(true, layers)];
+        foreach (var t in encoder)
+            if (t.Name.StartsWith("norm_f.", StringComparison.Ordinal)) finalNorm = t.DType;
+            else if (LayerOf(t.Name) is { } layer && layer < layers) behind[layer] &= t.DType == finalNorm;
+        int appended = Array.IndexOf(behind, true);
+        if (appended >= 0)
+            throw new CheckpointException(file, $"layers.{appended}", "the layer stands behind the final norm, as if appended to a finished encoder, and the file does not say how many layers belong to it",
+                "give a Hugging Face folder, whose config.json says it");
+    }
+
+    private static int? LayerOf(string name) =>
+        name.Split('.', 3) is ["layers", var number, _] && int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out int layer) ? layer : null;
 
     internal static MambaConfig Checked(string file, long width, long layers, long tracks)
     {

@@ -12,7 +12,8 @@ namespace Orthrus.Mamba;
 /// <param name="Layers">Linear layers.</param>
 /// <param name="Norm">What stands between them.</param>
 /// <param name="BiasOut">The last layer has a bias.</param>
-public sealed record HeadDescription(string Name, bool PerPosition, int DIn, int Body, int DOut, int Layers, HeadNorm Norm, bool BiasOut);
+/// <param name="ParameterCount">Trainable numbers; running statistics are none.</param>
+public sealed record HeadDescription(string Name, bool PerPosition, int DIn, int Body, int DOut, int Layers, HeadNorm Norm, bool BiasOut, long ParameterCount);
 
 /// <summary>Trainable modules with the weights of a loaded model.</summary>
 public static class ModelModules
@@ -67,11 +68,12 @@ public static class ModelModules
     private static HeadDescription Describe(OrthrusModel model, string name)
     {
         var heads = model.Heads;
+        long parameters = heads.Where(t => t.Name.StartsWith(name + ".", StringComparison.Ordinal) && IsParameter(t.Name)).Sum(t => t.ElementCount);
         if (heads.Contains(name + ".fc1.weight"))
         {
             var (body, dIn) = Matrix(model, name + ".fc1.weight");
             var (dOut, _) = Matrix(model, name + ".fc3.weight");
-            return new HeadDescription(name, true, dIn, body, dOut, 3, HeadNorm.BatchNorm, heads.Contains(name + ".fc3.bias"));
+            return new HeadDescription(name, true, dIn, body, dOut, 3, HeadNorm.BatchNorm, heads.Contains(name + ".fc3.bias"), parameters);
         }
         int layers = 0;
         while (heads.Contains($"{name}.layers.{2 * layers}.weight") && heads[$"{name}.layers.{2 * layers}.weight"].Shape.Count == 2) layers++;
@@ -79,8 +81,11 @@ public static class ModelModules
         var (first, input) = Matrix(model, $"{name}.layers.0.weight");
         var (output, _) = Matrix(model, $"{name}.layers.{2 * layers - 2}.weight");
         var norm = heads.Contains($"{name}.layers.1.running_mean") ? HeadNorm.BatchNorm : heads.Contains($"{name}.layers.1.weight") ? HeadNorm.LayerNorm : HeadNorm.Identity;
-        return new HeadDescription(name, false, input, layers == 1 ? 0 : first, output, layers, norm, heads.Contains($"{name}.layers.{2 * layers - 2}.bias"));
+        return new HeadDescription(name, false, input, layers == 1 ? 0 : first, output, layers, norm, heads.Contains($"{name}.layers.{2 * layers - 2}.bias"), parameters);
     }
+
+    private static bool IsParameter(string name) =>
+        name.EndsWith(".weight", StringComparison.Ordinal) || name.EndsWith(".bias", StringComparison.Ordinal);
 
     private static (int Rows, int Columns) Matrix(OrthrusModel model, string name)
     {

@@ -41,7 +41,7 @@ public sealed class OrthrusModel
     /// <exception cref="CheckpointException">Missing, broken, hostile or unfitting files.</exception>
     public static OrthrusModel Load(string pathOrName, MambaConfig? expected = null)
     {
-        var model = Read(pathOrName);
+        var model = Read(pathOrName, expected);
         if (expected is not null && (model.Config.DModel, model.Config.NLayer, model.Config.NTracks) != (expected.DModel, expected.NLayer, expected.NTracks))
             throw new CheckpointException(pathOrName, null, $"holds an encoder of {Words(model.Config)}, not {Words(expected)}", "give the configuration that belongs to it");
         return model;
@@ -49,12 +49,12 @@ public sealed class OrthrusModel
 
     private static string Words(MambaConfig c) => $"{c.DModel} x {c.NLayer} with {c.NTracks} tracks";
 
-    private static OrthrusModel Read(string pathOrName)
+    private static OrthrusModel Read(string pathOrName, MambaConfig? expected)
     {
         for (int i = 0; i < BuiltIn.Count; i++)
             if (pathOrName == BuiltIn[i] && !Path.Exists(pathOrName)) return Random(new MambaConfig(64, 3, i == 0 ? 4 : 6), BuiltInSeed, pathOrName, "built-in");
         if (Directory.Exists(pathOrName)) return HuggingFaceFolder.Load(pathOrName);
-        if (File.Exists(pathOrName)) return CheckpointFile.Load(pathOrName);
+        if (File.Exists(pathOrName)) return CheckpointFile.Load(pathOrName, expected);
         throw new CheckpointException(pathOrName, null, "no such model", $"give a file, a folder, or one of {string.Join(", ", BuiltIn)}");
     }
 

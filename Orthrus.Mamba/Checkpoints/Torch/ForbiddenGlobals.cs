@@ -10,9 +10,12 @@ internal static class ForbiddenGlobals
     {
         "os", "posix", "nt", "subprocess", "commands", "sys", "importlib", "runpy", "pickle", "_pickle", "cPickle", "shutil", "socket", "ctypes", "pty", "webbrowser",
         "operator", "_operator", "code", "codeop", "marshal", "multiprocessing", "asyncio", "threading", "_thread", "dill", "cloudpickle", "joblib", "timeit", "pdb", "bdb", "cProfile",
-        "profile", "trace", "types", "inspect", "gc", "signal", "platform", "tempfile", "glob", "zipfile", "tarfile", "urllib", "http", "ftplib", "smtplib", "requests", "xmlrpc", "pip",
-        "ensurepip", "venv", "distutils", "setuptools", "pkgutil", "imp", "zipimport", "site", "doctest", "antigravity", "idlelib", "lib2to3", "turtledemo", "test",
+        "profile", "trace", "types", "inspect", "gc", "signal", "tempfile", "zipfile", "tarfile", "urllib", "http", "ftplib", "smtplib", "requests", "xmlrpc", "pip",
+        "ensurepip", "venv", "distutils", "setuptools", "pkgutil", "imp", "zipimport", "site", "doctest", "antigravity", "idlelib", "lib2to3", "turtledemo",
     };
+
+    // Plain containers in modules that otherwise make code.
+    private static readonly HashSet<string> Harmless = new(StringComparer.Ordinal) { "types.SimpleNamespace", "types.MappingProxyType" };
 
     private static readonly HashSet<string> Builtins = new(StringComparer.Ordinal)
     {
@@ -20,14 +23,14 @@ internal static class ForbiddenGlobals
         "apply", "reload", "dir", "memoryview", "exit", "quit", "help",
     };
 
-    private static readonly string[] Torch = ["load", "hub", "jit", "ops", "package", "serialization", "utils.cpp_extension", "distributed", "multiprocessing", "_dynamo", "_inductor"];
+    private static readonly string[] Torch = ["load", "hub", "jit", "ops", "package", "serialization.load", "utils.cpp_extension", "distributed.rpc", "multiprocessing", "_dynamo", "_inductor"];
 
     internal static bool Contains(string module, string name)
     {
         // A dotted name reaches an attribute of an attribute: judged by its whole path.
         string path = module + "." + name;
         if (module is "builtins" or "__builtin__") return Builtins.Contains(name.Split('.')[0]);
-        if (Modules.Contains(module.Split('.')[0])) return true;
+        if (Modules.Contains(module.Split('.')[0])) return !Harmless.Contains(path);
         foreach (string t in Torch)
             if (path == "torch." + t || path.StartsWith("torch." + t + ".", StringComparison.Ordinal)) return true;
         // numpy.load and its kind read files; f2py and testing run commands.
