@@ -28,6 +28,8 @@ internal static class ConvertVerb
             if (!r.GetValue(force) && (File.Exists(path) || (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any())))
                 throw new OutputException($"{path}: is there already; give another name, or --force to replace it");
             if (single && Directory.Exists(path)) throw new OutputException($"{path}: is a folder; give the name of a file");
+            if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } parent && !Directory.Exists(parent))
+                throw new OutputException($"{path}: the output folder {parent} does not exist; create it first");
             try
             {
                 if (single) loaded.SaveSafeTensors(path);

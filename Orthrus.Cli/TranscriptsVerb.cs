@@ -29,7 +29,23 @@ internal static class TranscriptsVerb
     private static int Run(TranscriptInput input, string output, CliHost host)
     {
         string? table = output == "-" ? null : TablePath(output);
+        foreach (string path in table is null ? Array.Empty<string>() : [output, table])
+            if (Directory.Exists(path)) throw new OutputException($"{path}: is a folder; give the FASTA another name");
         using var source = TranscriptSource.Open(input);
+        try
+        {
+            Write(source, input, output, table, host);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw IoErrors.Writing(table is null ? "stdout" : output, e, resumable: false);
+        }
+        foreach (string line in source.Report.ToLines()) host.Error.WriteLine(line);
+        return ExitCode.Done;
+    }
+
+    private static void Write(TranscriptSource source, TranscriptInput input, string output, string? table, CliHost host)
+    {
         using var stdout = table is null ? host.StandardOutput() : null;
         using var writer = table is null ? new TranscriptWriter(stdout!) : new TranscriptWriter(output, table, Path.GetFileName(input.Annotation ?? input.Fasta));
         int skipped = 0;
@@ -39,8 +55,6 @@ internal static class TranscriptsVerb
             else if (++skipped <= SkipsShown) Errors.Report(host.Error, $"skipped {record.Id}: {record.SkipReason}");
         }
         writer.Commit();
-        foreach (string line in source.Report.ToLines()) host.Error.WriteLine(line);
-        return ExitCode.Done;
     }
 
     // x.fa and x.fa.gz have their table in x.tsv.

@@ -53,7 +53,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
         var (writer, index) = Guard(() => (EmbeddingWriter.Create(folder.Data, layout), new EmbeddingIndex(folder.Index, held)));
         if (held > 0) Say($"going on after {held:N0} transcripts");
         var queue = new EmbedQueue(source, options.Shard, held, t => writer.Replay(t.Id, t.Length));
-        var progress = new Progress(host.Error, host.Interactive, options.Quiet, () => source.Progress);
+        var progress = new Progress(host.Error, host.Interactive, options.Quiet, () => source.Progress, TimeProvider.System);
         long lastSave = Environment.TickCount64;
         Guard(() =>
         {
@@ -105,7 +105,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
         var layout = new EmbeddingLayout(options.Format, encoder.Width, options.DType);
         var stdout = new BufferedStream(host.StandardOutput(), 1 << 16);
         var queue = new EmbedQueue(source, options.Shard, 0, static _ => { });
-        var progress = new Progress(host.Error, host.Interactive, options.Quiet, () => source.Progress);
+        var progress = new Progress(host.Error, host.Interactive, options.Quiet, () => source.Progress, TimeProvider.System);
         var writer = Guard(() => EmbeddingWriter.Create(stdout, layout));
         foreach (var (item, vector) in encoder.Run(queue, null))
         {

@@ -1,28 +1,28 @@
-using System.Diagnostics;
 using System.Globalization;
 
 namespace Orthrus.Cli.Embed;
 
 /// <summary>Progress on stderr: a bar that redraws itself on a terminal, a line every few seconds otherwise.</summary>
-internal sealed class Progress(TextWriter error, bool interactive, bool quiet, Func<double?> fraction)
+internal sealed class Progress(TextWriter error, bool interactive, bool quiet, Func<double?> fraction, TimeProvider clock)
 {
     private static readonly TimeSpan BarEvery = TimeSpan.FromSeconds(0.2), LineEvery = TimeSpan.FromSeconds(10);
     private const int BarWidth = 24;
 
-    private readonly long _start = Stopwatch.GetTimestamp();
-    private long _last = Stopwatch.GetTimestamp();
+    private readonly long _start = clock.GetTimestamp();
+    private long _last = clock.GetTimestamp();
     private bool _drawn;
 
-    internal TimeSpan Elapsed => Stopwatch.GetElapsedTime(_start);
+    internal TimeSpan Elapsed => clock.GetElapsedTime(_start);
 
     /// <summary>Shows the state where it is time to.</summary>
     internal void Tick(long records, long nucleotides)
     {
-        if (quiet || Stopwatch.GetElapsedTime(_last) < (interactive ? BarEvery : LineEvery)) return;
-        _last = Stopwatch.GetTimestamp();
+        if (quiet || clock.GetElapsedTime(_last) < (interactive ? BarEvery : LineEvery)) return;
+        _last = clock.GetTimestamp();
         string rate = Rate(nucleotides, Elapsed);
-        double? done = fraction();
-        string left = done is > 0.001 and <= 1 ? ", " + Duration(Elapsed * ((1 - done.Value) / done.Value)) + " left" : "";
+        // A file that was read to its end in one piece says nothing of how much of it is embedded.
+        double? done = fraction() is { } read and < 1 ? read : null;
+        string left = done is > 0.001 ? ", " + Duration(Elapsed * ((1 - done.Value) / done.Value)) + " left" : "";
         string counts = string.Create(CultureInfo.InvariantCulture, $"{records:N0} transcripts, {nucleotides:N0} nt, {rate}{left}");
         if (!interactive)
         {

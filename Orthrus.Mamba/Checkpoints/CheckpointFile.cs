@@ -53,6 +53,7 @@ internal static class CheckpointFile
         {
             Config = config, Encoder = encoder, Heads = heads, Name = Path.GetFileNameWithoutExtension(path), Source = path, Format = parsed.Format,
             Sha256 = OrthrusModel.HashFile(path), Provenance = parsed.Provenance, Optimizer = parsed.Optimizer,
+            Trained = OrthrusModel.SaysTrained(parsed.Provenance),
         };
     }
 }

@@ -28,7 +28,7 @@ internal static class HuggingFaceFolder
         {
             Config = config, Encoder = encoder, Heads = heads, Name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), Source = folder, Format = "hugging-face",
             Sha256 = OrthrusModel.HashFile(weights), Provenance = entries,
-            Trained = !entries.TryGetValue("trained", out string? trained) || trained != "False",
+            Trained = OrthrusModel.SaysTrained(entries),
         };
     }
 

@@ -6,8 +6,8 @@ namespace Orthrus.Mamba;
 /// <summary>An encoder with its heads as they stand in a checkpoint: configuration, named tensors, provenance. Nothing is computed here.</summary>
 public sealed class OrthrusModel
 {
-    /// <summary>Built-in models with random weights, 64 x 3.</summary>
-    public static IReadOnlyList<string> BuiltIn { get; } = ["random-mamba-4track", "random-mamba-6track"];
+    /// <summary>Built-in models with random weights, 64 x 3; "random-mamba" is short for the 6-track one.</summary>
+    public static IReadOnlyList<string> BuiltIn { get; } = ["random-mamba", "random-mamba-4track", "random-mamba-6track"];
 
     private const ulong BuiltInSeed = 0;
 
@@ -51,8 +51,11 @@ public sealed class OrthrusModel
 
     private static OrthrusModel Read(string pathOrName, MambaConfig? expected)
     {
-        for (int i = 0; i < BuiltIn.Count; i++)
-            if (pathOrName == BuiltIn[i] && !Path.Exists(pathOrName)) return Random(new MambaConfig(64, 3, i == 0 ? 4 : 6), BuiltInSeed, pathOrName, "built-in");
+        if (BuiltIn.Contains(pathOrName) && !Path.Exists(pathOrName))
+        {
+            int tracks = pathOrName == BuiltIn[1] ? 4 : 6;
+            return Random(new MambaConfig(64, 3, tracks), BuiltInSeed, BuiltIn[tracks == 4 ? 1 : 2], "built-in");
+        }
         if (Directory.Exists(pathOrName)) return HuggingFaceFolder.Load(pathOrName);
         if (File.Exists(pathOrName)) return CheckpointFile.Load(pathOrName, expected);
         throw new CheckpointException(pathOrName, null, "no such model", $"give a file, a folder, or one of {string.Join(", ", BuiltIn)}");
@@ -69,7 +72,8 @@ public sealed class OrthrusModel
 
     /// <summary>Writes encoder and heads into one safetensors file, under the names of the published form; aside first, then renamed.</summary>
     /// <param name="path">The file to make or replace.</param>
-    public void SaveSafeTensors(string path) => SafeTensors.Write(path, [.. Encoder, .. Heads], new Dictionary<string, string> { ["format"] = "pt" });
+    public void SaveSafeTensors(string path) => SafeTensors.Write(path, [.. Encoder, .. Heads],
+        Trained ? new Dictionary<string, string> { ["format"] = "pt" } : new Dictionary<string, string> { ["format"] = "pt", ["trained"] = bool.FalseString });
 
     private static OrthrusModel Random(MambaConfig config, ulong seed, string name, string source)
     {
@@ -83,6 +87,9 @@ public sealed class OrthrusModel
             Provenance = new Dictionary<string, string> { ["seed"] = seed.ToString(), ["initialisation"] = "random, untrained" },
         };
     }
+
+    // Only what this library saved from random weights says otherwise.
+    internal static bool SaysTrained(IReadOnlyDictionary<string, string> entries) => !entries.TryGetValue("trained", out string? said) || said != bool.FalseString;
 
     internal static string HashFile(string path)
     {

@@ -58,6 +58,53 @@ public partial class DocsTests
     }
 
     [Fact]
+    public void The_library_example_runs()
+    {
+        string data = Path.Combine(TestPaths.Repository, "examples", "data");
+        string program = Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "EmbedLibrary.exe" : "EmbedLibrary");
+        var result = Shell.Run(program, [Path.Combine(data, "transcripts.fa.gz"), Path.Combine(data, "transcripts.tsv")]);
+        Assert.True(result.ExitCode == 0, result.ToString());
+        string[] lines = result.Output.ReplaceLineEndings("\n").Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal(35, lines.Length);
+        Assert.Matches(@"^tx1\t27 nt\t64 numbers\t-?\d", lines[0]);
+    }
+
+    public static IEnumerable<TheoryDataRow<string, string>> HelpExamples() =>
+        Verbs.All().SelectMany(v => HelpExample().Matches(v.Description!).Select(m => new TheoryDataRow<string, string>(v.Name, m.Groups[1].Value.Trim())));
+
+    [Theory]
+    [MemberData(nameof(HelpExamples))]
+    public void Examples_of_the_help_run_as_printed(string verb, string example)
+    {
+        if (Shell.Find("bash") is null) Assert.Skip("needs bash");
+        string folder = Directory.CreateTempSubdirectory("orthrus-help-").FullName;
+        string data = Path.Combine(TestPaths.Repository, "examples", "data");
+        try
+        {
+            // The files that the examples speak of.
+            File.CreateSymbolicLink(Path.Combine(folder, "examples"), Path.Combine(TestPaths.Repository, "examples"));
+            File.Copy(Path.Combine(data, "transcripts.fa.gz"), Path.Combine(folder, "transcripts.fa.gz"));
+            File.Copy(Path.Combine(data, "transcripts.fa.gz"), Path.Combine(folder, "transcripts.fa"));
+            File.Copy(Path.Combine(data, "transcripts.tsv"), Path.Combine(folder, "transcripts.tsv"));
+            File.Copy(Path.Combine(data, "genes.gtf"), Path.Combine(folder, "genes.gtf.gz"));
+            File.Copy(Path.Combine(data, "genome.fa.gz"), Path.Combine(folder, "genome.fa"));
+            Mamba.OrthrusModel.Create(new Mamba.MambaConfig(16, 2, 6), seed: 1).SaveSafeTensors(Path.Combine(folder, "epoch=6-step=20000.ckpt"));
+            File.Copy(Path.Combine(folder, "epoch=6-step=20000.ckpt"), Path.Combine(folder, "MODEL"));
+            var environment = new Dictionary<string, string> { ["PATH"] = AppContext.BaseDirectory + Path.PathSeparator + Environment.GetEnvironmentVariable("PATH") };
+            var result = Shell.Run("bash", ["-euo", "pipefail", "-c", example], folder, environment, seconds: 300);
+            Assert.True(result.ExitCode == 0, $"{verb}: {example}\n{result}");
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public void Every_verb_has_an_example_in_its_help() =>
+        Assert.All(Verbs.All(), v => Assert.Contains(HelpExamples(), e => e.Data.Item1 == v.Name));
+
+    [Fact]
     public void Links_between_documents_lead_somewhere()
     {
         foreach (string file in Directory.GetFiles(TestPaths.Repository, "*.md").Concat(Directory.GetFiles(Path.Combine(TestPaths.Repository, "docs"), "*.md")))
@@ -70,6 +117,9 @@ public partial class DocsTests
 
     [GeneratedRegex("(?ms)^```sh\\n(.*?)^```")]
     private static partial Regex ShellBlock();
+
+    [GeneratedRegex(@"(?m)^\s*(?:Example: )?(orthrus .*)$")]
+    private static partial Regex HelpExample();
 
     [GeneratedRegex("(?ms)^```csharp\\n(.*?)^```")]
     private static partial Regex CSharpBlock();

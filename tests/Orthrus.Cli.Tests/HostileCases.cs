@@ -145,6 +145,11 @@ internal static class HostileCases
         new("model is a FASTA", 3, f => [f.Fasta(), "--model", f.Text("m.ckpt", FastaText(3))], "m.ckpt"),
         new("model is empty", 3, f => [f.Fasta(), "--model", f.Text("m.safetensors", "")], "m.safetensors"),
         new("model cut short", 3, f => [f.Fasta(), "--model", f.Bytes("m.safetensors", 200, 0, 0, 0, 0, 0, 0, 0, (byte)'{')], "m.safetensors"),
+        new("model with a NaN weight", 3, f => [f.Fasta(), "--model", Weights(f, float.NaN)], "m.safetensors", "norm_f.bias", "NaN", "damaged"),
+        new("model with an infinite weight", 3, f => [f.Fasta(), "--model", Weights(f, float.NegativeInfinity)], "m.safetensors", "norm_f.bias", "infinity", "damaged"),
+        new("model of another configuration", 3, f => [f.Fasta(), "--model", OtherTracks(f)], "model.safetensors", "embedding.weight", "(8, 6)", "(8, 4)"),
+        new("model whose pickle runs a command", 3, f => [f.Fasta(), "--model", f.Bytes("m.ckpt", [0x80, 2, .. "cos\nsystem\nX\u0004\0\0\0true"u8, 0x85, .. "R."u8])], "m.ckpt", "os.system", "nothing was executed"),
+        new("model is a web page", 3, f => [f.Fasta(), "--model", f.Text("m.ckpt", "<!DOCTYPE html>\n<html>")], "m.ckpt", "web page", "download"),
         new("model folder without files", 3, f => [f.Fasta(), "--model", Directory.CreateDirectory(f.PathOf("hub")).FullName], "hub"),
         new("6-track model on bare FASTA", 3, f => [f.Fasta(), "--model", Six], "good.fa", Six, "--annotation", "--tracks", "CDS:", "--cds longest-orf", "--blank-tracks"),
         new("6-track model with blank tracks", 0, f => [f.Fasta(), "--model", Six, "--blank-tracks"]),
@@ -195,6 +200,24 @@ internal static class HostileCases
     {
         string[] options = rows.Where(r => r.StartsWith('-')).ToArray();
         return ["--annotation", f.Gtf(rows.Except(options).ToArray()), "--genome", f.Genome(), .. options];
+    }
+
+    // A correct file but for its last number.
+    private static string Weights(HostileFiles f, float last)
+    {
+        string path = f.PathOf("m.safetensors");
+        Mamba.OrthrusModel.Create(new Mamba.MambaConfig(8, 1, 4), seed: 1).SaveSafeTensors(path);
+        byte[] bytes = File.ReadAllBytes(path);
+        BitConverter.TryWriteBytes(bytes.AsSpan(bytes.Length - 4), last);
+        return f.Bytes("m.safetensors", bytes);
+    }
+
+    private static string OtherTracks(HostileFiles f)
+    {
+        string folder = f.PathOf("hub"), config = Path.Combine(folder, "config.json");
+        Mamba.OrthrusModel.Create(new Mamba.MambaConfig(8, 1, 6), seed: 1).SaveHuggingFace(folder);
+        File.WriteAllText(config, File.ReadAllText(config).Replace("\"n_tracks\": 6", "\"n_tracks\": 4"));
+        return folder;
     }
 
     // Root may read what nobody may; the memory of a process is a file whose first page nobody can read.

@@ -7,8 +7,11 @@ namespace Orthrus.Cli.Tests;
 /// <summary>orthrus info and orthrus convert.</summary>
 public class ModelVerbTests
 {
-    public static IEnumerable<TheoryDataRow<string>> Checkpoints(string expect) => GoldenCase.Area("checkpoints")
-        .Where(c => c.Json.GetProperty("expect").GetString() == expect).Select(c => new TheoryDataRow<string>(c.Name));
+    // A bare file whose last layers are missing altogether is a smaller encoder to whoever does not know its configuration.
+    private const string OnlyItsConfigurationTells = "hostile_st_missing_layer";
+
+    public static IEnumerable<TheoryDataRow<string>> Checkpoints(string expect) =>
+        GoldenCase.Names("checkpoints", c => c.Json.GetProperty("expect").GetString() == expect && c.Name != OnlyItsConfigurationTells);
 
     private static string PathOf(string name)
     {
@@ -20,12 +23,72 @@ public class ModelVerbTests
     [MemberData(nameof(Checkpoints), "refuse")]
     public void Info_refuses_in_one_line(string name)
     {
-        // What only a given configuration can tell is not info's to find.
-        if (name == "hostile_st_missing_layer") return;
-        var run = CliRun.Of("info", PathOf(name));
+        var run = Info(name);
         Assert.Equal(3, run.Code);
-        Assert.StartsWith("orthrus: ", Assert.Single(run.ErrorLines));
+        string line = Assert.Single(run.ErrorLines);
+        Assert.StartsWith("orthrus: ", line);
+        Assert.DoesNotContain("internal error", line);
         Assert.Equal("", run.Out);
+    }
+
+    [Theory]
+    [MemberData(nameof(Checkpoints), "load")]
+    public void Info_describes_what_loads(string name)
+    {
+        var run = Info(name);
+        Assert.Equal((0, ""), (run.Code, run.Error));
+        var model = OrthrusModel.Load(PathOf(name));
+        Assert.Contains($"{model.Config.DModel} x {model.Config.NLayer}, {model.Config.NTracks} tracks", run.Out);
+        Assert.Contains(model.Sha256, run.Out);
+        foreach (var head in model.DescribeHeads()) Assert.Contains($"{head.Name}: {head.DIn} -> ", run.Out);
+    }
+
+    [Theory]
+    [MemberData(nameof(Checkpoints), "either")]
+    public void Info_survives_what_may_go_either_way(string name)
+    {
+        var run = Info(name);
+        if (run.Code == 0) Assert.Equal("", run.Error);
+        else Assert.Equal((3, 1), (run.Code, run.ErrorLines.Length));
+    }
+
+    // Nothing in a file runs, and nothing is written where the command stands or where the file lies.
+    private static CliRun Info(string name)
+    {
+        string path = PathOf(name);
+        string[] Files() => Directory.GetFileSystemEntries(Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(path))!);
+        string[] before = Files();
+        var run = CliRun.Of("info", path);
+        Assert.Equal(before, Files());
+        Assert.False(File.Exists("PWNED"), "a payload ran");
+        return run;
+    }
+
+    // Encoder, and encoder with projector, of the specification's table of published configurations.
+    [Theory]
+    [InlineData(256, 3, 4, "1,316,608", 1_778_432)]
+    [InlineData(256, 3, 6, "1,317,120", 1_778_944)]
+    [InlineData(512, 6, 6, "10,179,072", 10_771_968)]
+    [InlineData(512, 6, 4, "10,178,048", 10_770_944)]
+    [InlineData(64, 3, 6, "98,880", 0)]
+    public void Info_counts_the_parameters_of_published_sizes(int width, int layers, int tracks, string encoder, long withProjector)
+    {
+        using var files = new HostileFiles();
+        var model = OrthrusModel.Create(new MambaConfig(width, layers, tracks), seed: 1);
+        if (withProjector > 0)
+        {
+            void Head(string name, params long[] shape) => model.Heads.Add(StateTensor.FromSingle("projection_head.layers." + name, new float[shape.Aggregate(1L, (a, b) => a * b)], shape));
+            Head("0.weight", 512, width); Head("0.bias", 512);
+            Head("2.weight", 512, 512); Head("2.bias", 512);
+            foreach (int norm in new[] { 1, 3 })
+                foreach (string part in new[] { "weight", "bias", "running_mean", "running_var" }) Head($"{norm}.{part}", 512);
+            Head("4.weight", 128, 512);
+        }
+        model.SaveSafeTensors(files.Out("m.safetensors"));
+        string said = CliRun.Of("info", files.Out("m.safetensors")).Succeeded().Out;
+        Assert.Matches($@"(?m)^parameters +{encoder} \(encoder\)\r?$", said);
+        Assert.Contains("random weights", said);
+        if (withProjector > 0) Assert.Contains($"{withProjector - model.ParameterCount:N0} parameters", said);
     }
 
     [Theory]
@@ -49,12 +112,20 @@ public class ModelVerbTests
             using var config = JsonDocument.Parse(File.ReadAllText(Path.Combine(published, "config.json")));
             Assert.Equal("orthrus", config.RootElement.GetProperty("model_type").GetString());
             Assert.Equal(original.Config.DModel, config.RootElement.GetProperty("ssm_model_dim").GetInt32());
+            // A folder as published comes back with the same configuration.
+            if (name is "hf_c6" or "hf_mlm_c6") Assert.Equal(Entries(Path.Combine(PathOf(name), "config.json")), Entries(Path.Combine(published, "config.json")));
             Assert.Equal(3, CliRun.Of("convert", PathOf(name), "-o", published).Code);
         }
         finally
         {
             Directory.Delete(folder, recursive: true);
         }
+    }
+
+    private static SortedDictionary<string, string> Entries(string config)
+    {
+        using var json = JsonDocument.Parse(File.ReadAllText(config));
+        return new(json.RootElement.EnumerateObject().ToDictionary(p => p.Name, p => JsonSerializer.Serialize(p.Value)), StringComparer.Ordinal);
     }
 
     [Fact]
