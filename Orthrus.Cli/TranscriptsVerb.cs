@@ -31,15 +31,9 @@ internal static class TranscriptsVerb
         string? table = output == "-" ? null : TablePath(output);
         foreach (string path in table is null ? Array.Empty<string>() : [output, table])
             if (Directory.Exists(path)) throw new OutputException($"{path}: is a folder; give the FASTA another name");
+        if (table is not null) RefuseInputs(input, output, table);
         using var source = TranscriptSource.Open(input);
-        try
-        {
-            Write(source, input, output, table, host);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw IoErrors.Writing(table is null ? "stdout" : output, e, resumable: false);
-        }
+        Write(source, input, output, table, host);
         foreach (string line in source.Report.ToLines()) host.Error.WriteLine(line);
         return ExitCode.Done;
     }
@@ -47,14 +41,43 @@ internal static class TranscriptsVerb
     private static void Write(TranscriptSource source, TranscriptInput input, string output, string? table, CliHost host)
     {
         using var stdout = table is null ? host.StandardOutput() : null;
-        using var writer = table is null ? new TranscriptWriter(stdout!) : new TranscriptWriter(output, table, Path.GetFileName(input.Annotation ?? input.Fasta));
+        using var writer = Writing(output, () => table is null ? new TranscriptWriter(stdout!) : new TranscriptWriter(output, table, Path.GetFileName(input.Annotation ?? input.Fasta)));
         int skipped = 0;
         foreach (var record in source.Read())
         {
-            if (record.Transcript is { } transcript) writer.Write(transcript);
+            host.Cancel.ThrowIfCancellationRequested();
+            if (record.Transcript is { } transcript) Writing(output, () => writer.Write(transcript));
             else if (++skipped <= SkipsShown) Errors.Report(host.Error, $"skipped {record.Id}: {record.SkipReason}");
         }
-        writer.Commit();
+        Writing(output, writer.Commit);
+    }
+
+    private static void Writing(string output, Action write) => Writing(output, () =>
+    {
+        write();
+        return true;
+    });
+
+    // Only what writes is judged as output: what the system says against an input passes through.
+    private static T Writing<T>(string output, Func<T> write)
+    {
+        try
+        {
+            return write();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw IoErrors.Writing(output == "-" ? "stdout" : output, e, resumable: false);
+        }
+    }
+
+    // -o genome.fa must not replace the genome.
+    private static void RefuseInputs(TranscriptInput input, string output, string table)
+    {
+        foreach (string? file in new[] { input.Fasta, input.TracksTable, input.Annotation, input.Genome, input.ContigAliases, input.IdsFile })
+            foreach (string written in new[] { output, table })
+                if (file is not null && file != "-" && Path.GetFullPath(file) == Path.GetFullPath(written))
+                    throw new UsageException($"--output {output} would write over the input {file}; give another name");
     }
 
     // x.fa and x.fa.gz have their table in x.tsv.

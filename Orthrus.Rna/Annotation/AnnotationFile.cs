@@ -78,6 +78,11 @@ internal sealed class AnnotationFile
 
     internal static bool IsBrowserLine(ReadOnlySpan<byte> line) => line.StartsWith("track "u8) || line.StartsWith("browser "u8);
 
+    // NCBI's exception attribute; GenBank writes the first with an underscore.
+    internal static bool IsTransSplicing(ReadOnlySpan<byte> exception) => exception.IndexOf("trans-splicing"u8) >= 0 || exception.IndexOf("trans_splicing"u8) >= 0;
+
+    internal static bool IsSlippage(ReadOnlySpan<byte> exception) => exception.IndexOf("slippage"u8) >= 0;
+
     /// <summary>Reads start and end of a GFF or GTF row (1-based, inclusive) as 0-based half-open.</summary>
     internal static (int Start, int End) Coordinates(LineReader lines, ReadOnlySpan<byte> start, ReadOnlySpan<byte> end)
     {

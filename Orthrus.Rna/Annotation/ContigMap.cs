@@ -46,6 +46,11 @@ internal sealed class ContigMap
         $"no contig of the annotation ({Examples(annotationNames)}) is in the genome {_genome.Path} ({Examples(_genome.Names)})",
         "give a table of names that mean the same with --contig-aliases FILE, or the genome that belongs to the annotation");
 
+    /// <summary>The remark on contigs of the annotation that the genome lacks.</summary>
+    internal string SomeMissing(IReadOnlyCollection<string> missing, int all) =>
+        $"{missing.Count:N0} of {all:N0} contigs of the annotation ({Examples(missing)}) are not in the genome {_genome.Path} ({Examples(_genome.Names)}): "
+        + "--contig-aliases FILE tells which names mean the same";
+
     private static string Examples(IEnumerable<string> names)
     {
         var some = names.Distinct(StringComparer.Ordinal).Take(4).ToList();

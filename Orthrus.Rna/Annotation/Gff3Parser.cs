@@ -104,8 +104,8 @@ internal sealed class Gff3Parser
             else if (key.SequenceEqual("end_range"u8)) node.OpenRight = true;
             else if (key.SequenceEqual("exception"u8))
             {
-                node.TransSpliced |= value.IndexOf("trans-splicing"u8) >= 0;
-                node.Slips |= value.IndexOf("slippage"u8) >= 0;
+                node.TransSpliced |= AnnotationFile.IsTransSplicing(value);
+                node.Slips |= AnnotationFile.IsSlippage(value);
             }
         }
     }

@@ -20,7 +20,7 @@ internal sealed class GtfParser
     {
         internal int Id, Contig, Gene, GeneName = -1, Biotype = -1, GeneBiotype = -1;
         internal long Line;
-        internal bool Start5, End3, TransSpliced;
+        internal bool Start5, End3, TransSpliced, Slips;
         internal int TranscriptRows;
     }
 
@@ -60,7 +60,7 @@ internal sealed class GtfParser
 
         var attributes = new GtfAttributes(line[c[8]]);
         ReadOnlySpan<byte> id = default, gene = default, name = default, biotype = default, geneBiotype = default;
-        bool start5 = false, end3 = false, trans = false;
+        bool start5 = false, end3 = false, trans = false, slips = false;
         while (attributes.Next(out var key, out var value))
         {
             if (key.SequenceEqual("transcript_id"u8)) id = value;
@@ -74,7 +74,11 @@ internal sealed class GtfParser
                 start5 |= value.SequenceEqual("cds_start_NF"u8);
                 end3 |= value.SequenceEqual("cds_end_NF"u8);
             }
-            else if (key.SequenceEqual("exception"u8)) trans |= value.IndexOf("trans-splicing"u8) >= 0;
+            else if (key.SequenceEqual("exception"u8))
+            {
+                trans |= AnnotationFile.IsTransSplicing(value);
+                slips |= AnnotationFile.IsSlippage(value);
+            }
         }
         if (id.IsEmpty)
         {
@@ -89,6 +93,7 @@ internal sealed class GtfParser
         draft.Start5 |= start5;
         draft.End3 |= end3;
         draft.TransSpliced |= trans;
+        draft.Slips |= slips;
         if (isTranscript)
         {
             draft.TranscriptRows++;
@@ -128,7 +133,8 @@ internal sealed class GtfParser
             transcripts.Add(new AnnotatedTranscript
             {
                 Id = _names[draft.Id], Contig = _names[draft.Contig], GeneId = Text(draft.Gene), GeneName = Text(draft.GeneName), Biotype = Text(biotype),
-                Minus = assembly.Minus, Exons = assembly.Exons, CdsStart = assembly.CdsStart, CdsEnd = assembly.CdsEnd, CdsShifted = assembly.Shifted,
+                Minus = assembly.Minus, Exons = assembly.Exons, CdsStart = assembly.CdsStart, CdsEnd = assembly.CdsEnd,
+                CdsShifted = assembly.CdsEnd > assembly.CdsStart && (assembly.Shifted || draft.Slips),
                 Cds5Incomplete = assembly.CdsEnd > assembly.CdsStart && (draft.Start5 || assembly.StartsInsideCodon),
                 Cds3Incomplete = assembly.CdsEnd > assembly.CdsStart && draft.End3, Fault = fault, Line = draft.Line,
             });

@@ -32,7 +32,7 @@ internal static class FastaIndex
         if (File.Exists(beside))
         {
             if (TryLoad(beside) is { Count: > 0 } loaded && Fits(path, loaded)) return loaded;
-            remark($"{beside} does not fit the genome and is ignored");
+            remark($"{beside} does not fit the genome and is ignored; `samtools faidx` makes it anew");
         }
         return Scan(path);
     }
@@ -40,15 +40,22 @@ internal static class FastaIndex
     private static List<FastaContig>? TryLoad(string path)
     {
         var contigs = new List<FastaContig>();
-        foreach (string line in File.ReadLines(path))
+        try
         {
-            if (line.Length == 0) continue;
-            string[] f = line.Split('\t');
-            if (f.Length < 5 || !Parse(f[1], out long length) || !Parse(f[2], out long offset) || !Parse(f[3], out long bases) || !Parse(f[4], out long width)
-                || bases > int.MaxValue || width > int.MaxValue || width < bases || (bases == 0 && length > 0)) return null;
-            contigs.Add(new FastaContig(f[0], length, offset, (int)Math.Max(1, bases), (int)Math.Max(1, width)));
+            foreach (string line in File.ReadLines(path))
+            {
+                if (line.Length == 0) continue;
+                string[] f = line.Split('\t');
+                if (f.Length < 5 || !Parse(f[1], out long length) || !Parse(f[2], out long offset) || !Parse(f[3], out long bases) || !Parse(f[4], out long width)
+                    || bases > int.MaxValue || width > int.MaxValue || width < bases || (bases == 0 && length > 0)) return null;
+                contigs.Add(new FastaContig(f[0], length, offset, (int)Math.Max(1, bases), (int)Math.Max(1, width)));
+            }
+            return contigs;
         }
-        return contigs;
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
 
         static bool Parse(string text, out long value) => long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value);
     }

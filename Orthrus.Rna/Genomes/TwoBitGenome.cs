@@ -67,6 +67,8 @@ internal sealed class TwoBitGenome : Genome
             at += 1 + nameLength + width;
             if (record > _size - 16) throw Damaged(name, "lies past the end of the file: it was cut short", "copy or download it again");
             ReadFully(size, record, name);
+            // Four words stand before the bases: a length that the file cannot hold must not become an allocation.
+            if (record + 16 + (Word(size) + 3L) / 4 > _size) throw Damaged(name, "the 2bit file is cut short", "copy or download it again");
             AddContig(name, Word(size));
             _contigs.Add(new Contig { Record = record });
         }

@@ -50,7 +50,7 @@ internal sealed class AnnotationTranscripts : TranscriptSource
         if (_contigs.PrefixExample is var (mine, theirs))
             Report.Remark($"{_contigs.PrefixMatches:N0} contig names matched by chr prefix ({mine} in the annotation, {theirs} in the genome)");
         if (names.Count > found)
-            Report.Remark($"{names.Count - found:N0} of {names.Count:N0} contigs of the annotation are not in the genome ({string.Join(", ", names.Where(n => _contigs.Find(n) < 0).Take(3))})");
+            Report.Remark(_contigs.SomeMissing(names.Where(n => _contigs.Find(n) < 0).ToList(), names.Count));
         if (Filter.RegionContig is { } region && !names.Any(n => IsRegion(n, region)))
             throw new InputDataException(_annotation.Path, "region " + _input.Region, $"no transcript lies on contig {region}", $"the annotation has {string.Join(", ", names.Take(3))}");
     }

@@ -12,6 +12,7 @@ internal sealed class RecordFilter
     private readonly string? _regionContig;
     private readonly long _regionStart, _regionEnd = long.MaxValue;
     private long _foundByVersion;
+    private bool _anyBiotype, _anyCds;
 
     internal RecordFilter(TranscriptInput input)
     {
@@ -26,6 +27,7 @@ internal sealed class RecordFilter
 
     internal bool KeepsNames(string id, string? biotype)
     {
+        _anyBiotype |= biotype is not null;
         if (_biotypes is not null && (biotype is null || !_biotypes.Contains(biotype))) return false;
         if (_ids is null) return true;
         if (!_ids.TryFind(id, out _, out string matched)) return false;
@@ -36,8 +38,27 @@ internal sealed class RecordFilter
     /// <summary>True where [start, end) overlaps the region.</summary>
     internal bool KeepsPlace(int start, int end) => start < _regionEnd && end > _regionStart;
 
-    internal bool KeepsBuilt(int length, bool hasCds) =>
-        (hasCds || !_input.CodingOnly) && length >= (_input.MinLength ?? 0) && length <= (_input.MaxLength ?? int.MaxValue);
+    internal bool KeepsBuilt(int length, bool hasCds)
+    {
+        _anyCds |= hasCds;
+        return (hasCds || !_input.CodingOnly) && length >= (_input.MinLength ?? 0) && length <= (_input.MaxLength ?? int.MaxValue);
+    }
+
+    /// <summary>The error for an input of which nothing is left: a filter that asks for what no record tells is named.</summary>
+    internal InputDataException NothingLeft(long filtered)
+    {
+        if (_biotypes is not null && !_anyBiotype)
+            return Error("no record has a biotype that --biotype could select by", "give --annotation, or --tracks with a biotype column");
+        if (_input.CodingOnly && !_anyCds)
+            return Error("no record has a known CDS, so that --coding-only leaves nothing", "give --tracks or --annotation, or call CDS with --cds longest-orf");
+        return Error($"none of its {filtered:N0} transcripts passes the filters", "relax them");
+    }
+
+    /// <summary>The error for --longest-per-gene where no record names a gene: it would keep everything without a sign.</summary>
+    internal InputDataException NoGenes() =>
+        Error("no record names its gene, so that --longest-per-gene has nothing to choose from", "give an annotation that names genes (GTF, GFF3, refFlat), or --tracks with a gene_id column");
+
+    private InputDataException Error(string problem, string remedy) => new(_input.Fasta ?? _input.Annotation, null, problem, remedy);
 
     internal void Finish(InputReport report, bool strict)
     {

@@ -105,6 +105,7 @@ public abstract class TranscriptSource : IDisposable
             }
             ordinal++;
         }
+        if (best.Count == 0 && kept.Values.Any(c => c.Transcript is not null)) throw _filter.NoGenes();
         foreach (var candidate in kept.Values) yield return Deliver(candidate);
         Finish();
     }
@@ -145,8 +146,7 @@ public abstract class TranscriptSource : IDisposable
     private void Finish()
     {
         _filter.Finish(Report, _input.Strict);
-        if (Report.Records == 0 && Report.Skipped == 0 && Report.Filtered > 0)
-            throw new InputDataException(_input.Fasta ?? _input.Annotation, null, $"none of its {Report.Filtered:N0} transcripts passes the filters", "relax them");
+        if (Report.Records == 0 && Report.Skipped == 0 && Report.Filtered > 0) throw _filter.NothingLeft(Report.Filtered);
     }
 
     // 64 bits of FNV-1a: with fifty million ids a false "duplicate" has a chance of one in ten thousand, and it is only a note.

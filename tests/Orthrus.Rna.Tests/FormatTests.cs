@@ -73,7 +73,7 @@ public class FormatTests
             Assert.True(byId.TryGetValue(m.Id, out var t) && m.Splice(bases[m.Contig]).AsSpan().SequenceEqual(t.Tracks.Span), $"{annotation}: {m}");
     }
 
-    private static string PutAnnotation(Scratch scratch, string format, List<(string, string)> contigs, List<Model> models, int seed) => format switch
+    internal static string PutAnnotation(Scratch scratch, string format, List<(string, string)> contigs, List<Model> models, int seed) => format switch
     {
         "gtf" => scratch.Put("a.gtf", Write.Gtf(models)),
         "gtf shuffled" => scratch.Put("a.gtf", Write.Gtf(models, new Random(seed))),
@@ -86,7 +86,7 @@ public class FormatTests
         _ => scratch.Put("a.txt", Write.GenePred(models, format)),
     };
 
-    private static string PutGenome(Scratch scratch, string format, List<(string Name, string Bases)> contigs)
+    internal static string PutGenome(Scratch scratch, string format, List<(string Name, string Bases)> contigs)
     {
         File.Delete(scratch["g.fa.fai"]);
         switch (format)

@@ -124,8 +124,16 @@ internal static class Write
         return string.Join('\n', all) + "\n";
     }
 
-    internal static string Fasta(IEnumerable<(string Name, string Bases)> contigs, int width = 60, string lineEnd = "\n") => string.Concat(contigs.Select(c =>
-        $">{c.Name} some words{lineEnd}" + string.Concat(c.Bases.Chunk(width).Select(line => new string(line) + lineEnd))));
+    internal static string Fasta(IEnumerable<(string Name, string Bases)> contigs, int width = 60, string lineEnd = "\n")
+    {
+        var text = new StringBuilder();
+        foreach (var (name, bases) in contigs)
+        {
+            text.Append('>').Append(name).Append(" some words").Append(lineEnd);
+            for (int at = 0; at < bases.Length; at += Math.Min(width, bases.Length - at)) text.Append(bases, at, Math.Min(width, bases.Length - at)).Append(lineEnd);
+        }
+        return text.ToString();
+    }
 
     internal static byte[] Gzip(byte[] data)
     {
@@ -154,7 +162,10 @@ internal static class Write
         }
     }
 
-    /// <summary>2bit with N blocks for N and mask blocks for lower case; every other letter is a base.</summary>
+    // T 0, C 1, A 2, G 3; every other letter is packed as T and lies in an N block, as faToTwoBit does it.
+    private static readonly byte[] TwoBitCodes = [.. Enumerable.Range(0, 128).Select(c => (byte)(char.ToUpperInvariant((char)c) switch { 'C' => 1, 'A' => 2, 'G' => 3, _ => 0 }))];
+
+    /// <summary>2bit with N blocks for letters that are no base and mask blocks for lower case.</summary>
     internal static byte[] TwoBit(IReadOnlyList<(string Name, string Bases)> contigs, bool bigEndian = false, bool wide = false, uint? version = null)
     {
         var records = contigs.Select(c => Record(c.Bases)).ToList();
@@ -188,13 +199,13 @@ internal static class Write
         {
             var to = new MemoryStream();
             Word(to, (uint)bases.Length);
-            Blocks(to, bases, c => c is 'N' or 'n');
-            Blocks(to, bases, char.IsLower);
+            Blocks(to, bases, c => TwoBitCodes[c] == 0 && c is not ('T' or 't'));
+            Blocks(to, bases, char.IsAsciiLetterLower);
             Word(to, 0);
             for (int i = 0; i < bases.Length; i += 4)
             {
                 int packed = 0;
-                for (int k = 0; k < 4; k++) packed = packed * 4 + (i + k < bases.Length ? Math.Max(0, "TCAG".IndexOf(char.ToUpperInvariant(bases[i + k]))) : 0);
+                for (int k = 0; k < 4; k++) packed = packed * 4 + (i + k < bases.Length ? TwoBitCodes[bases[i + k]] : 0);
                 to.WriteByte((byte)packed);
             }
             return to.ToArray();
