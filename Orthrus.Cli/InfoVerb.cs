@@ -5,6 +5,7 @@ using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 using Orthrus.Mamba;
 using Orthrus.Tensor.Cpu;
+using Orthrus.Tensor.Cuda;
 
 namespace Orthrus.Cli;
 
@@ -17,14 +18,6 @@ internal static class InfoVerb
 
         Example: orthrus info random-mamba-6track
         """;
-
-    // Names that the driver, NVRTC and cuBLAS go by, newest first.
-    private static readonly (string What, string[] Linux, string[] Windows)[] Libraries =
-    [
-        ("CUDA driver", ["libcuda.so.1", "libcuda.so"], ["nvcuda.dll"]),
-        ("NVRTC", ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so"], ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll"]),
-        ("cuBLAS", ["libcublas.so.13", "libcublas.so.12", "libcublas.so.11", "libcublas.so"], ["cublas64_13.dll", "cublas64_12.dll", "cublas64_11.dll"]),
-    ];
 
     internal static Command Build()
     {
@@ -70,7 +63,9 @@ internal static class InfoVerb
         Row(output, "features", string.Join(" ", Features()));
         Row(output, "vectors", $"{VectorWidths.Default} bits in use; native: {string.Join(", ", VectorWidths.Native)} ({VectorWidths.Variable} forces one)");
         Row(output, "devices", "cpu (this build has no CUDA backend)");
-        foreach (var (what, linux, windows) in Libraries) Row(output, what, Find(OperatingSystem.IsWindows() ? windows : linux));
+        Row(output, "CUDA driver", Library(NativeLibraries.CudaDriverStatus, Driver));
+        Row(output, "NVRTC", Library(NativeLibraries.NvrtcStatus, () => $"version {Nvrtc.Version}, compute capabilities {string.Join(' ', Nvrtc.Architectures)}"));
+        Row(output, "cuBLAS", Library(NativeLibraries.CuBlasStatus, () => ""));
         Row(output, "models", string.Join(", ", OrthrusModel.BuiltIn));
     }
 
@@ -85,16 +80,24 @@ internal static class InfoVerb
         if (!Avx2.IsSupported && !AdvSimd.IsSupported) yield return "none of avx2, avx512, neon: kernels are emulated and slow";
     }
 
-    // Loaded only to see whether it loads; nothing in it is called.
-    private static string Find(string[] names)
+    private static string Library(NativeLibraryStatus status, Func<string> describe)
     {
-        foreach (string name in names)
-            if (NativeLibrary.TryLoad(name, out nint handle))
-            {
-                NativeLibrary.Free(handle);
-                return $"found: {name}";
-            }
-        return $"not found (tried {string.Join(", ", names)}); not needed on the CPU";
+        if (!status.Found) return $"not found, and not needed on the CPU ({status.Why})";
+        try
+        {
+            string text = describe();
+            return $"found: {status.Path}{(text.Length > 0 ? "; " + text : "")}";
+        }
+        catch (CudaException e)
+        {
+            return $"found: {status.Path}, unusable: {e.Message}";
+        }
+    }
+
+    private static string Driver()
+    {
+        var (version, devices) = CudaInventory.Read();
+        return $"supports CUDA {version}" + string.Concat(devices.Select(d => $"; {d.Ordinal}: {d.Name}, compute {d.ComputeCapability / 10}.{d.ComputeCapability % 10}, {d.Multiprocessors} SMs, {d.MemoryBytes >> 20:N0} MB"));
     }
 
     private static void Row(TextWriter output, string key, string value) => output.WriteLine($"{key,-12} {value.ReplaceLineEndings(" ")}");
