@@ -17,28 +17,36 @@ internal static unsafe class RowMath
     /// <summary>y += x.</summary>
     internal static void Add<V, T>(T* x, T* y, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        for (int i = 0; i < n; i += V.Lanes) Edge.Store(y + i, Edge.Load<V, T>(x + i, n - i) + Edge.Load<V, T>(y + i, n - i), n - i);
+        int i = 0;
+        for (; i <= n - V.Lanes; i += V.Lanes) V.Store(y + i, V.Load(x + i) + V.Load(y + i));
+        if (i < n) Edge.Store(y + i, Edge.Load<V, T>(x + i, n - i) + Edge.Load<V, T>(y + i, n - i), n - i);
     }
 
     /// <summary>y *= a.</summary>
     internal static void Scale<V, T>(T a, T* y, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         V factor = V.Set(a);
-        for (int i = 0; i < n; i += V.Lanes) Edge.Store(y + i, factor * Edge.Load<V, T>(y + i, n - i), n - i);
+        int i = 0;
+        for (; i <= n - V.Lanes; i += V.Lanes) V.Store(y + i, factor * V.Load(y + i));
+        if (i < n) Edge.Store(y + i, factor * Edge.Load<V, T>(y + i, n - i), n - i);
     }
 
     /// <summary>y += a x.</summary>
     internal static void AddScaled<V, T>(T a, T* x, T* y, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         V factor = V.Set(a);
-        for (int i = 0; i < n; i += V.Lanes) Edge.Store(y + i, V.Fma(factor, Edge.Load<V, T>(x + i, n - i), Edge.Load<V, T>(y + i, n - i)), n - i);
+        int i = 0;
+        for (; i <= n - V.Lanes; i += V.Lanes) V.Store(y + i, V.Fma(factor, V.Load(x + i), V.Load(y + i)));
+        if (i < n) Edge.Store(y + i, V.Fma(factor, Edge.Load<V, T>(x + i, n - i), Edge.Load<V, T>(y + i, n - i)), n - i);
     }
 
     /// <summary>Sum of x[i].</summary>
     internal static T Sum<V, T>(T* x, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         V sum = V.Zero;
-        for (int i = 0; i < n; i += V.Lanes) sum += Edge.Load<V, T>(x + i, n - i);
+        int i = 0;
+        for (; i <= n - V.Lanes; i += V.Lanes) sum += V.Load(x + i);
+        if (i < n) sum += Edge.Load<V, T>(x + i, n - i);
         return V.Sum(sum);
     }
 
@@ -46,9 +54,12 @@ internal static unsafe class RowMath
     internal static T Max<V, T>(T* x, int n, T least) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         V start = V.Set(least), max = start;
-        for (int i = 0; i < n; i += V.Lanes) max = V.Max(max, Edge.Load<V, T>(x + i, n - i, start));
+        int i = 0;
+        for (; i <= n - V.Lanes; i += V.Lanes) max = V.Max(max, V.Load(x + i));
+        if (i < n) max = V.Max(max, Edge.Load(x + i, n - i, start));
+        V lanes = max;
         T largest = least;
-        for (int lane = 0; lane < V.Lanes; lane++) largest = T.Max(largest, ((T*)&max)[lane]);
+        for (int lane = 0; lane < V.Lanes; lane++) largest = T.Max(largest, ((T*)&lanes)[lane]);
         return largest;
     }
 
@@ -56,7 +67,9 @@ internal static unsafe class RowMath
     internal static T Dot<V, T>(T* a, T* b, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         V sum = V.Zero;
-        for (int i = 0; i < n; i += V.Lanes) sum = V.Fma(Edge.Load<V, T>(a + i, n - i), Edge.Load<V, T>(b + i, n - i), sum);
+        int i = 0;
+        for (; i <= n - V.Lanes; i += V.Lanes) sum = V.Fma(V.Load(a + i), V.Load(b + i), sum);
+        if (i < n) sum = V.Fma(Edge.Load<V, T>(a + i, n - i), Edge.Load<V, T>(b + i, n - i), sum);
         return V.Sum(sum);
     }
 
@@ -65,7 +78,16 @@ internal static unsafe class RowMath
     {
         T* b1 = b + stride, b2 = b1 + stride, b3 = b2 + stride;
         V s0 = V.Zero, s1 = V.Zero, s2 = V.Zero, s3 = V.Zero;
-        for (int i = 0; i < n; i += V.Lanes)
+        int i = 0;
+        for (; i <= n - V.Lanes; i += V.Lanes)
+        {
+            V x = V.Load(a + i);
+            s0 = V.Fma(x, V.Load(b + i), s0);
+            s1 = V.Fma(x, V.Load(b1 + i), s1);
+            s2 = V.Fma(x, V.Load(b2 + i), s2);
+            s3 = V.Fma(x, V.Load(b3 + i), s3);
+        }
+        if (i < n)
         {
             V x = Edge.Load<V, T>(a + i, n - i);
             s0 = V.Fma(x, Edge.Load<V, T>(b + i, n - i), s0);
@@ -79,10 +101,17 @@ internal static unsafe class RowMath
     /// <summary>Sum of exp(x[i] - shift), which go to y unless that is null. No x[i] may be much larger than shift. NaN stays NaN.</summary>
     internal static T ExpSum<V, T>(T* x, T shift, T* y, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        V from = V.Set(shift), sum = V.Zero, never = V.Set(T.NegativeInfinity);
-        for (int i = 0; i < n; i += V.Lanes)
+        V from = V.Set(shift), sum = V.Zero;
+        int i = 0;
+        for (; i <= n - V.Lanes; i += V.Lanes)
         {
-            V e = Exp<V, T>(Edge.Load(x + i, n - i, never) - from);
+            V e = Exp<V, T>(V.Load(x + i) - from);
+            sum += e;
+            if (y is not null) V.Store(y + i, e);
+        }
+        if (i < n)
+        {
+            V e = Exp<V, T>(Edge.Load(x + i, n - i, V.Set(T.NegativeInfinity)) - from);
             sum += e;
             if (y is not null) Edge.Store(y + i, e, n - i);
         }

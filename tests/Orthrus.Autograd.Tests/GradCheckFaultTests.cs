@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Numerics;
 using Orthrus.Autograd;
 using Orthrus.Tensor;
@@ -37,6 +38,34 @@ public class GradCheckFaultTests
         var problems = results.SelectMany(r => r.Problems).ToArray();
         if (message is null) Assert.Empty(problems);
         else Assert.Contains(problems, p => p.Contains(message) || (other is not null && p.Contains(other)));
+    }
+
+    [Fact]
+    public void A_leak_is_reported_with_operator_and_sample()
+    {
+        Toy.Current = Fault.ForwardLeak;
+        var text = new StringWriter();
+        GradCheckReport.Write(text, GradCheck.Run(OpRow.Of<Toy, NoAttr>(), new() { Sample = "larger" }));
+        Assert.Contains("toy larger: F32: 1 blocks stay in use", text.ToString());
+        Assert.Contains("FAIL", text.ToString());
+    }
+
+    [Fact]
+    public void The_report_has_a_column_for_everything_that_was_compared()
+    {
+        Toy.Current = Fault.BackwardSign;
+        var text = new StringWriter();
+        GradCheckReport.Write(text, GradCheck.Run(OpRow.Of<Toy, NoAttr>(), new() { Sample = "small" }));
+        string[] lines = text.ToString().ReplaceLineEndings("\n").Split('\n');
+        Assert.Equal(["op", "sample", "type", "forward", "error", "bound", "gradient", "error", "bound", "verdict"], lines[0].Split(' ', StringSplitOptions.RemoveEmptyEntries));
+        foreach (string dtype in new[] { "F32", "F64" })
+        {
+            string[] row = Assert.Single(lines, l => l.StartsWith("toy", StringComparison.Ordinal) && l.Contains(dtype)).Split(' ', StringSplitOptions.RemoveEmptyEntries);
+            Assert.Equal(["toy", "small", dtype], row[..3]);
+            double[] numbers = [.. row[3..7].Select(n => double.Parse(n, CultureInfo.InvariantCulture))];
+            Assert.True(numbers[0] <= numbers[1] && numbers[2] > numbers[3], string.Join(' ', row));
+            Assert.Equal("FAIL", row[7]);
+        }
     }
 
     public enum Fault

@@ -111,14 +111,15 @@ public sealed class GoldenCase
     }
 
     /// <summary>
-    /// Asserts a float64 result: <paramref name="relative"/> of the tensor's largest finite value, or the rounding of an F32-stored expectation.
+    /// Asserts a float64 result: <paramref name="relative"/> of the tensor's largest finite value, or the rounding of an F32-stored expectation. Where the
+    /// exact result is 0 and the expected one is rounding noise, <paramref name="noise"/> is how large that may be.
     /// </summary>
-    public void AssertF64(string key, ReadOnlySpan<double> got, double relative = 1e-12)
+    public void AssertF64(string key, ReadOnlySpan<double> got, double relative = 1e-12, double noise = 0)
     {
         var want = Tensor(key);
         double largest = want.Values.Where(double.IsFinite).Select(Math.Abs).DefaultIfEmpty(0).Max();
         double rtol = want.DType == "F32" ? 1.2e-7 : 0;
-        double atol = relative * largest + (want.DType == "F32" ? 1.5e-45 : 0);
+        double atol = noise + relative * largest + (want.DType == "F32" ? 1.5e-45 : 0);
         AssertClose(key, got.ToArray(), atol, rtol);
     }
 
