@@ -41,6 +41,7 @@ public static class UpdateCheck
             void Precision(DType dtype, ref PrecisionCheck worst)
             {
                 double[][]? first = null;
+                double[] firstResults = [];
                 foreach (int threads in options.Threads)
                 {
                     using var device = new CpuDevice(threads, options.VectorWidth);
@@ -50,10 +51,10 @@ public static class UpdateCheck
                         var got = Call(scope, dtype, values, out var results);
                         if (first is null)
                         {
-                            first = got;
+                            (first, firstResults) = (got, results);
                             Compare(dtype, got, results, want, wantResults, ref worst);
                         }
-                        else if (!first.Zip(got).All(p => p.First.AsSpan().SequenceEqual(p.Second)))
+                        else if (!first.Zip(got).All(p => p.First.AsSpan().SequenceEqual(p.Second)) || !firstResults.AsSpan().SequenceEqual(results))
                             problems.Add($"{dtype}: {threads} threads give other bits than {options.Threads[0]}");
                     }
                     if (device.LiveBlocks > 0) problems.Add($"{dtype}: {device.LiveBlocks} blocks stay in use");

@@ -9,6 +9,8 @@ namespace Orthrus.Tensor;
 /// <remarks>x, y (B, L, D), F32 or F64; lengths (B), integers in 0 to L; absent: L for all. Source: the bidirectional mixer with length-aware reversal.</remarks>
 public sealed class ReverseSequence : IOp<NoAttr>
 {
+    private const int PositionsPerItem = 64;
+
     /// <inheritdoc/>
     public static string Name => "reverse_sequence";
     /// <inheritdoc/>
@@ -54,25 +56,24 @@ public sealed class ReverseSequence : IOp<NoAttr>
     private static unsafe void Reverse<T>(in Tensor x, in Tensor lengths, in Tensor y, WorkerPool workers) where T : unmanaged
     {
         var s = x.Shape;
-        var job = new Job<T> { X = x.Pointer<T>(), Y = y.Pointer<T>(), Lengths = lengths.IsNone ? null : lengths.Pointer<int>(), L = s[1], D = s[2] };
+        var job = new Job<T> { X = x.Pointer<T>(), Y = y.Pointer<T>(), Lengths = lengths.IsNone ? null : lengths.Pointer<int>(), L = s[1], D = s[2], Blocks = (s[1] + PositionsPerItem - 1) / PositionsPerItem };
         for (int b = 0; b < s[0] && !lengths.IsNone; b++)
             if (job.Lengths[b] < 0 || job.Lengths[b] > s[1]) throw new ShapeException($"{Name}: length {job.Lengths[b]} of sequence {b}; want 0 to {s[1]}");
-        workers.Run(s[0], ref job);
+        workers.Run(checked(s[0] * job.Blocks), ref job);
     }
 
     private unsafe struct Job<T> : IParallelJob where T : unmanaged
     {
         internal T* X, Y;
         internal int* Lengths;
-        internal int L, D;
+        internal int L, D, Blocks;
 
-        public readonly void Run(int b)
+        public readonly void Run(int item)
         {
-            int length = Lengths is null ? L : Lengths[b];
-            long row = (long)D * sizeof(T), first = (long)b * L * D;
-            for (int t = 0; t < length; t++) Buffer.MemoryCopy(X + first + (long)(length - 1 - t) * D, Y + first + (long)t * D, row, row);
-            long rest = row * (L - length), at = first + (long)length * D;
-            Buffer.MemoryCopy(X + at, Y + at, rest, rest);
+            int b = item / Blocks, length = Lengths is null ? L : Lengths[b], first = item % Blocks * PositionsPerItem;
+            T* x = X + (long)b * L * D, y = Y + (long)b * L * D;
+            for (int t = first; t < Math.Min(L, first + PositionsPerItem); t++)
+                new ReadOnlySpan<T>(x + (long)(t < length ? length - 1 - t : t) * D, D).CopyTo(new Span<T>(y + (long)t * D, D));
         }
     }
 
@@ -83,6 +84,7 @@ public sealed class ReverseSequence : IOp<NoAttr>
     public static IEnumerable<Sample<NoAttr>> Samples()
     {
         yield return new("lengths", default, SampleInput.Normal(new Shape(4, 7, 5)), SampleInput.IntValues(new Shape(4), DType.I32, 7, 4, 1, 0));
+        yield return new("several items", default, SampleInput.Normal(new Shape(2, 131, 2)), SampleInput.IntValues(new Shape(2), DType.I32, 130, 65));
         yield return new("whole", default, SampleInput.Normal(new Shape(2, 6, 3)), SampleInput.Absent);
         yield return new("bench", default, SampleInput.Normal(new Shape(8, 1024, 512)), SampleInput.Absent) { Bench = true };
     }

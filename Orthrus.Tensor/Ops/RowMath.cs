@@ -19,7 +19,7 @@ internal static unsafe class RowMath
     {
         int i = 0;
         for (; i <= n - V.Lanes; i += V.Lanes) V.Store(y + i, V.Load(x + i) + V.Load(y + i));
-        if (i < n) Edge.Store(y + i, Edge.Load<V, T>(x + i, n - i) + Edge.Load<V, T>(y + i, n - i), n - i);
+        for (; i < n; i++) y[i] += x[i];
     }
 
     /// <summary>y *= a.</summary>
@@ -28,7 +28,7 @@ internal static unsafe class RowMath
         V factor = V.Set(a);
         int i = 0;
         for (; i <= n - V.Lanes; i += V.Lanes) V.Store(y + i, factor * V.Load(y + i));
-        if (i < n) Edge.Store(y + i, factor * Edge.Load<V, T>(y + i, n - i), n - i);
+        for (; i < n; i++) y[i] *= a;
     }
 
     /// <summary>y += a x.</summary>
@@ -37,40 +37,42 @@ internal static unsafe class RowMath
         V factor = V.Set(a);
         int i = 0;
         for (; i <= n - V.Lanes; i += V.Lanes) V.Store(y + i, V.Fma(factor, V.Load(x + i), V.Load(y + i)));
-        if (i < n) Edge.Store(y + i, V.Fma(factor, Edge.Load<V, T>(x + i, n - i), Edge.Load<V, T>(y + i, n - i)), n - i);
+        for (; i < n; i++) y[i] += a * x[i];
     }
 
     /// <summary>Sum of x[i].</summary>
     internal static T Sum<V, T>(T* x, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        V sum = V.Zero;
+        V lanes = V.Zero;
         int i = 0;
-        for (; i <= n - V.Lanes; i += V.Lanes) sum += V.Load(x + i);
-        if (i < n) sum += Edge.Load<V, T>(x + i, n - i);
-        return V.Sum(sum);
+        for (; i <= n - V.Lanes; i += V.Lanes) lanes += V.Load(x + i);
+        T sum = V.Sum(lanes);
+        for (; i < n; i++) sum += x[i];
+        return sum;
     }
 
     /// <summary>Largest x[i], and at least <paramref name="least"/>; with a NaN among them any of them.</summary>
     internal static T Max<V, T>(T* x, int n, T least) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        V start = V.Set(least), max = start;
+        V max = V.Set(least);
         int i = 0;
         for (; i <= n - V.Lanes; i += V.Lanes) max = V.Max(max, V.Load(x + i));
-        if (i < n) max = V.Max(max, Edge.Load(x + i, n - i, start));
         V lanes = max;
         T largest = least;
         for (int lane = 0; lane < V.Lanes; lane++) largest = T.Max(largest, ((T*)&lanes)[lane]);
+        for (; i < n; i++) largest = T.Max(largest, x[i]);
         return largest;
     }
 
     /// <summary>Sum of a[i] b[i].</summary>
     internal static T Dot<V, T>(T* a, T* b, int n) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        V sum = V.Zero;
+        V lanes = V.Zero;
         int i = 0;
-        for (; i <= n - V.Lanes; i += V.Lanes) sum = V.Fma(V.Load(a + i), V.Load(b + i), sum);
-        if (i < n) sum = V.Fma(Edge.Load<V, T>(a + i, n - i), Edge.Load<V, T>(b + i, n - i), sum);
-        return V.Sum(sum);
+        for (; i <= n - V.Lanes; i += V.Lanes) lanes = V.Fma(V.Load(a + i), V.Load(b + i), lanes);
+        T sum = V.Sum(lanes);
+        for (; i < n; i++) sum += a[i] * b[i];
+        return sum;
     }
 
     /// <summary>Four products with one row: the same additions in the same order as <see cref="Dot"/>, so that ties stay ties.</summary>
@@ -87,15 +89,15 @@ internal static unsafe class RowMath
             s2 = V.Fma(x, V.Load(b2 + i), s2);
             s3 = V.Fma(x, V.Load(b3 + i), s3);
         }
-        if (i < n)
+        T r0 = V.Sum(s0), r1 = V.Sum(s1), r2 = V.Sum(s2), r3 = V.Sum(s3);
+        for (; i < n; i++)
         {
-            V x = Edge.Load<V, T>(a + i, n - i);
-            s0 = V.Fma(x, Edge.Load<V, T>(b + i, n - i), s0);
-            s1 = V.Fma(x, Edge.Load<V, T>(b1 + i, n - i), s1);
-            s2 = V.Fma(x, Edge.Load<V, T>(b2 + i, n - i), s2);
-            s3 = V.Fma(x, Edge.Load<V, T>(b3 + i, n - i), s3);
+            r0 += a[i] * b[i];
+            r1 += a[i] * b1[i];
+            r2 += a[i] * b2[i];
+            r3 += a[i] * b3[i];
         }
-        (results[0], results[1], results[2], results[3]) = (V.Sum(s0), V.Sum(s1), V.Sum(s2), V.Sum(s3));
+        (results[0], results[1], results[2], results[3]) = (r0, r1, r2, r3);
     }
 
     /// <summary>Sum of exp(x[i] - shift), which go to y unless that is null. No x[i] may be much larger than shift. NaN stays NaN.</summary>

@@ -150,7 +150,7 @@ public sealed class TrackEmbedding : IOp<NoAttr>
     private unsafe struct SumJob<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         /// <summary>Channels of a strip.</summary>
-        internal const int Strip = 32;
+        internal const int Strip = 64;
         private const int LeastPositions = 256, MostBlocks = 32;
         /// <summary>Positions that are added up before they join the block's sums, so that rounding does not grow with the length of the block.</summary>
         private const int RunLength = 128;
@@ -204,7 +204,7 @@ public sealed class TrackEmbedding : IOp<NoAttr>
         SampleInput Real(params int[] s) => SampleInput.Normal(Shape.Of(s));
         yield return new("six tracks", default, Bytes(2, 9), Real(5, 6), Real(5));
         yield return new("four tracks", default, Bytes(3, 8), Real(7, 4), Real(7));
-        yield return new("several blocks and strips", default, Bytes(2, 130), Real(33, 6), Real(33));
+        yield return new("several blocks and strips", default, Bytes(2, 130), Real(67, 6), Real(67));
         yield return new("bench", default, Bytes(8, 3000), Real(512, 6), Real(512)) { Bench = true };
     }
 }
