@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace Orthrus.Tensor.Cpu;
 
@@ -19,6 +20,7 @@ internal static unsafe class GemmPacking<V, T> where V : unmanaged, ISimd<V, T> 
     /// <param name="padded">Depths of the copy.</param>
     /// <param name="height">Rows of a strip.</param>
     /// <param name="to">Strips, one after the other.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void Rows(T* from, nint stride, int rows, int depth, int padded, int height, T* to)
     {
         int whole = depth / V.Lanes * V.Lanes;
@@ -45,6 +47,7 @@ internal static unsafe class GemmPacking<V, T> where V : unmanaged, ISimd<V, T> 
     /// <param name="padded">Depths of the copy.</param>
     /// <param name="height">Rows of a strip.</param>
     /// <param name="to">Strips, one after the other.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void Transposed(T* from, nint stride, int rows, int depth, int padded, int height, T* to)
     {
         // Whole vectors, although a strip is no multiple of them: what is too much belongs to the next depth, which overwrites it. The last depth has none.
@@ -75,6 +78,7 @@ internal static unsafe class GemmPacking<V, T> where V : unmanaged, ISimd<V, T> 
     /// <param name="depth">Depths there are.</param>
     /// <param name="padded">Depths of the copy.</param>
     /// <param name="to">Panels of two vectors, one after the other; the last one is of one vector where that is enough.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void Panels(T* from, nint stride, int columns, int depth, int padded, T* to)
     {
         for (int start = 0; start < padded; start += Few)
@@ -103,6 +107,7 @@ internal static unsafe class GemmPacking<V, T> where V : unmanaged, ISimd<V, T> 
     /// <param name="depth">Depths there are.</param>
     /// <param name="padded">Depths of the copy.</param>
     /// <param name="to">Panels, as of <see cref="Panels"/>.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void TransposedPanels(T* from, nint stride, int columns, int depth, int padded, T* to)
     {
         for (int first = 0; first < columns; first += 2 * V.Lanes)

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace Orthrus.Tensor.Cpu;
 
@@ -10,21 +11,24 @@ namespace Orthrus.Tensor.Cpu;
 /// </remarks>
 internal unsafe struct GemmPlan<V, T> where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    // A block of rows (240 KiB) and one of columns (512 KiB) at the greatest depth fit a second cache of 1 MiB.
-    private const int RowBlock = 120, ColumnBytes = 1024, DepthBytes = 2048, EnoughItems = 24;
+    // Blocks of rows and columns at the greatest depth fit a second cache of 1 MiB. Where both are packed for each item they are nearer to square and
+    // shallower: each element that is fetched takes part in more products.
+    private const int ColumnBytes = 1024, DepthBytes = 2048, TransposedDepthBytes = 1280, EnoughItems = 24;
 
     private readonly GemmSizes _sizes;
     private readonly GemmOperands<T> _operands;
-    private readonly int _columnBlock, _rowBlocks, _columnBlocks, _depthBlock, _depthBlocks, _partBlocks, _parts;
+    private readonly int _rowBlock, _columnBlock, _rowBlocks, _columnBlocks, _depthBlock, _depthBlocks, _partBlocks, _parts;
 
     internal GemmPlan(GemmSizes sizes, GemmOperands<T> operands)
     {
         _sizes = sizes;
         _operands = operands;
+        // Multiples of every height of strips.
+        _rowBlock = operands.TransposedA ? 240 : 120;
         _columnBlock = ColumnBytes / sizeof(T);
-        _rowBlocks = checked((int)((sizes.Rows + RowBlock - 1) / RowBlock));
+        _rowBlocks = checked((int)((sizes.Rows + _rowBlock - 1) / _rowBlock));
         _columnBlocks = (sizes.Columns + _columnBlock - 1) / _columnBlock;
-        long most = DepthBytes / sizeof(T);
+        long most = (operands.TransposedA ? TransposedDepthBytes : DepthBytes) / sizeof(T);
         _depthBlocks = checked((int)((sizes.Depth + most - 1) / most));
         _depthBlock = Padded((int)((sizes.Depth + _depthBlocks - 1) / _depthBlocks));
         _depthBlocks = (int)((sizes.Depth + _depthBlock - 1) / _depthBlock);
@@ -55,7 +59,7 @@ internal unsafe struct GemmPlan<V, T> where V : unmanaged, ISimd<V, T> where T :
         int columns = PaddedColumns(_sizes.Columns);
         long whole = _operands.TransposedA ? 0 : Padded(_sizes.Depth) * columns, bias = _operands.Bias is null ? 0 : columns;
         long partials = _parts > 1 ? _parts * _sizes.Rows * _sizes.Columns : 0;
-        int height = (int)Math.Min(RowBlock, (_sizes.Rows + TRows.Count - 1) / TRows.Count * TRows.Count);
+        int height = (int)Math.Min(_rowBlock, (_sizes.Rows + TRows.Count - 1) / TRows.Count * TRows.Count);
         int left = height * _depthBlock, right = _operands.TransposedA ? Math.Min(_columnBlock, columns) * _depthBlock : 0;
         // Each thread packs into a slot of its own; which one does not matter to the result.
         int slots = device.Workers.Threads;
@@ -137,9 +141,9 @@ internal unsafe struct GemmPlan<V, T> where V : unmanaged, ISimd<V, T> where T :
         {
             ref readonly var o = ref Plan._operands;
             int columnItem = item % Plan._columnBlocks, rowItem = item / Plan._columnBlocks % Plan._rowBlocks, part = item / Plan._columnBlocks / Plan._rowBlocks;
-            long firstRow = (long)rowItem * RowBlock;
+            long firstRow = (long)rowItem * Plan._rowBlock;
             int firstColumn = columnItem * Plan._columnBlock;
-            int rows = (int)Math.Min(RowBlock, Plan._sizes.Rows - firstRow), columns = Math.Min(Plan._columnBlock, Plan._sizes.Columns - firstColumn);
+            int rows = (int)Math.Min(Plan._rowBlock, Plan._sizes.Rows - firstRow), columns = Math.Min(Plan._columnBlock, Plan._sizes.Columns - firstColumn);
             T* c = (Plan._parts > 1 ? Partials + part * Plan._sizes.Rows * Plan._sizes.Columns : o.C) + (nint)firstRow * Plan._sizes.Columns + firstColumn;
             nint allColumns = PaddedColumns(Plan._sizes.Columns);
             int from = part * Plan._partBlocks, to = Math.Min(Plan._depthBlocks, from + Plan._partBlocks);
@@ -163,6 +167,7 @@ internal unsafe struct GemmPlan<V, T> where V : unmanaged, ISimd<V, T> where T :
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Block(T* left, T* right, int depth, int rows, int columns, T* c, T* bias, bool accumulate)
         {
             T* tile = stackalloc T[TRows.Count * 2 * V.Lanes];

@@ -4,7 +4,7 @@ using System.Runtime.CompilerServices;
 namespace Orthrus.Tensor.Cpu;
 
 /// <summary>Functions of vectors, written once for every width and for float and double.</summary>
-public static class VectorMath
+public static partial class VectorMath
 {
     private const double Log2E = 1.4426950408889634, Ln2 = 0.6931471805599453;
 

@@ -1,9 +1,13 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
+using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
 
-/// <summary>max(x, 0).</summary>
-/// <remarks>Source: torch.relu.</remarks>
+/// <summary>y = max(x, 0), elementwise.</summary>
+/// <remarks>
+/// x, y: any shape, F32 or F64. NaN stays NaN; the gradient at 0 is 0, at NaN that of y. Source: torch.relu.
+/// </remarks>
 public sealed class ReLU : IOp<NoAttr>
 {
     /// <inheritdoc/>
@@ -12,28 +16,46 @@ public sealed class ReLU : IOp<NoAttr>
     public static OpSignature Signature { get; } = new([new("x")], [new("y")]);
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
+
     /// <inheritdoc/>
     public static void Infer(ref ShapeRule rule, in NoAttr attr) => rule.Out(0, rule.In(0).Shape);
+
     /// <inheritdoc/>
     public static void Reference<R>(in RefArgs<R> args, in NoAttr attr) where R : struct, IReal<R>
     {
-        for (int i = 0; i < args.In(0).Length; i++) args.Out(0)[i] = Real.Max(R.From(0), args.In(0)[i]);
+        R[] x = args.In(0), y = args.Out(0);
+        for (int i = 0; i < x.Length; i++) y[i] = x[i].Value > 0 || double.IsNaN(x[i].Value) ? x[i] : R.From(0);
     }
+
     /// <inheritdoc/>
-    public static unsafe void ForwardCpu<T>(in OpArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    public static void ForwardCpu<T>(in OpArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T> => ElementwiseUnary.Forward<Function<T>, T>(args);
+
+    /// <inheritdoc/>
+    public static void BackwardCpu<T>(in GradArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T> => ElementwiseUnary.Backward<Function<T>, T>(args);
+
+    private readonly struct Function<T> : IUnary<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        T* x = args.Inputs[0].Pointer<T>(), y = args.Outputs[0].Pointer<T>();
-        for (long i = 0; i < args.Inputs[0].Count; i++) y[i] = T.Max(x[i], T.Zero);
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Value<V>(V x) where V : unmanaged, ISimd<V, T> => V.Greater(x, V.Zero, x, V.Ordered(x, V.Zero, x));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Gradient<V>(V x, V dy) where V : unmanaged, ISimd<V, T> => V.Greater(x, V.Zero, dy, V.Ordered(x, V.Zero, dy));
     }
+
     /// <inheritdoc/>
-    public static unsafe void BackwardCpu<T>(in GradArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
+    public static OpCost Cost(in ShapeRule rule, in NoAttr attr)
     {
-        if (args.InputGrads[0].IsNone) return;
-        T* x = args.Inputs[0].Pointer<T>(), dy = args.OutputGrads[0].Pointer<T>(), dx = args.InputGrads[0].Pointer<T>();
-        for (long i = 0; i < args.Inputs[0].Count; i++) dx[i] = x[i] > T.Zero ? dy[i] : T.Zero;
+        long n = rule.In(0).Shape.Count, bytes = n * rule.DType.Size();
+        return new(n, 2 * bytes, n, 3 * bytes);
     }
+
     /// <inheritdoc/>
-    public static OpCost Cost(in ShapeRule rule, in NoAttr attr) => new(rule.In(0).Shape.Count, rule.AllBytes(), rule.In(0).Shape.Count, rule.AllBytes());
-    /// <inheritdoc/>
-    public static IEnumerable<Sample<NoAttr>> Samples() => [new("small", default, SampleInput.Normal(new Shape(5, 7)))];
+    public static IEnumerable<Sample<NoAttr>> Samples()
+    {
+        yield return new("small", default, SampleInput.Normal(new Shape(2, 7, 5), 3));
+        yield return new("edges", default, SampleInput.Values(new Shape(10), -1e30, -1, -1e-30, 0, 1e-30, 1, 1e30, double.NaN, double.PositiveInfinity, double.NegativeInfinity));
+        yield return new("one", default, SampleInput.Normal(Shape.Scalar));
+        yield return new("chunks", default, SampleInput.Normal(new Shape(2 * ElementwiseUnary.Chunk + 3), 4));
+        yield return new("bench", default, SampleInput.Normal(new Shape(8, 1024, 512))) { Bench = true };
+    }
 }
