@@ -14,16 +14,16 @@ internal sealed class InputOptions
 
     private readonly Option<string?> _tracks = new("--tracks") { HelpName = "TABLE", Description = "table of CDS and exon junctions of the FASTA's records (as `orthrus transcripts` writes)" };
     private readonly Option<string?> _annotation = new("--annotation") { HelpName = "FILE", Description = "GTF, GFF3, genePred, refFlat or BED12 (plain or gzip) instead of a FASTA" };
-    private readonly Option<string?> _genome = new("--genome") { HelpName = "FILE", Description = "genome of the annotation: FASTA (plain or gzip) or 2bit" };
-    private readonly Option<string?> _aliases = new("--contig-aliases") { HelpName = "FILE", Description = "table of contig names that mean the same, two columns" };
+    private readonly Option<string?> _genome = new("--genome") { HelpName = "FILE", Description = "genome of the annotation: FASTA (plain or gzip) or 2bit; a GFF3 with a ##FASTA part needs none" };
+    private readonly Option<string?> _aliases = new("--contig-aliases") { HelpName = "FILE", Description = "table of contig names that mean the same, two or more a line; chr1 and 1, chrM and MT are matched without" };
     private readonly Option<string> _cds = new("--cds") { HelpName = "annotated|longest-orf", Description = "where codon marks come from; longest-orf calls a CDS where none is known", DefaultValueFactory = _ => "annotated" };
     private readonly Option<bool> _blank = new("--blank-tracks") { Description = "leave codon and splice marks out" };
     private readonly Option<bool> _strict = new("--strict") { Description = "a record that would be skipped is an error" };
-    private readonly Option<string?> _region = new("--region") { HelpName = "CONTIG[:FIRST-LAST]", Description = "keep transcripts that overlap this region (1-based, inclusive)" };
-    private readonly Option<string?> _ids = new("--ids") { HelpName = "FILE", Description = "keep the transcripts listed in this file, one id a line" };
-    private readonly Option<string[]> _biotypes = new("--biotype") { HelpName = "NAME", Description = "keep this biotype (protein_coding, lncRNA, ...); may be repeated", AllowMultipleArgumentsPerToken = false };
-    private readonly Option<bool> _coding = new("--coding-only") { Description = "keep transcripts with a CDS" };
-    private readonly Option<bool> _longest = new("--longest-per-gene") { Description = "keep the longest transcript of each gene" };
+    private readonly Option<string?> _region = new("--region") { HelpName = "CONTIG[:FIRST-LAST]", Description = "keep transcripts that overlap this region, introns included (1-based, both ends included); needs --annotation" };
+    private readonly Option<string?> _ids = new("--ids") { HelpName = "FILE", Description = "keep the transcripts listed in this file, one id a line, with or without version" };
+    private readonly Option<string[]> _biotypes = new("--biotype") { HelpName = "NAME", Description = "keep this biotype (protein_coding, lncRNA, ...); may be repeated or separated by commas", AllowMultipleArgumentsPerToken = false };
+    private readonly Option<bool> _coding = new("--coding-only") { Description = "keep transcripts with a known or called CDS" };
+    private readonly Option<bool> _longest = new("--longest-per-gene") { Description = "keep the longest transcript of each gene, of what the other filters leave" };
     private readonly Option<int?> _min = new("--min-length") { HelpName = "NT", Description = "keep transcripts of at least this length" };
     private readonly Option<int?> _max = new("--max-length") { HelpName = "NT", Description = "keep transcripts of at most this length" };
 

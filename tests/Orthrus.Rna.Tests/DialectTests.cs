@@ -128,6 +128,56 @@ public class DialectTests
     }
 
     [Fact]
+    public void FlyBaseRowsWithSeveralParents()
+    {
+        var all = Read("##gff-version 3\nc\tFlyBase\tgene\t3\t30\t.\t+\t.\tID=FBgn1;Name=al\nc\tFlyBase\tmRNA\t3\t30\t.\t+\t.\tID=FBtr1;Name=al-RA;Parent=FBgn1\nc\tFlyBase\tmRNA\t5\t30\t.\t+\t.\tID=FBtr2;Name=al-RB;Parent=FBgn1\n"
+            + "c\tFlyBase\texon\t3\t10\t.\t+\t.\tParent=FBtr1\nc\tFlyBase\texon\t5\t10\t.\t+\t.\tParent=FBtr2\nc\tFlyBase\texon\t20\t30\t.\t+\t.\tParent=FBtr1,FBtr2\n"
+            + "c\tFlyBase\tCDS\t6\t10\t.\t+\t0\tParent=FBtr1,FBtr2\nc\tFlyBase\tCDS\t20\t23\t.\t+\t1\tParent=FBtr1,FBtr2\nc\tFlyBase\tprotein\t6\t23\t.\t+\t.\tID=FBpp1;Derives_from=FBtr1\n");
+        Assert.Equal([("FBtr1", "FBgn1", "al"), ("FBtr2", "FBgn1", "al")], all.Select(r => (r.Id, r.Transcript!.GeneId, r.Transcript.GeneName)));
+        Assert.Equal([(3, 12), (1, 10)], all.Select(r => r.Transcript!.Cds!.Value));
+    }
+
+    [Fact]
+    public void RefSeqRows()
+    {
+        var all = Read("##gff-version 3\nc\tBestRefSeq\tgene\t3\t30\t.\t-\t.\tID=gene-A;Dbxref=GeneID:1;Name=A;gbkey=Gene;gene=A;gene_biotype=protein_coding\n"
+            + "c\tBestRefSeq\tmRNA\t3\t30\t.\t-\t.\tID=rna-NM_000001.2;Parent=gene-A;Name=NM_000001.2;gene=A;transcript_id=NM_000001.2\n"
+            + "c\tBestRefSeq\texon\t3\t30\t.\t-\t.\tID=exon-NM_000001.2-1;Parent=rna-NM_000001.2;gene=A;transcript_id=NM_000001.2\n"
+            + "c\tBestRefSeq\tCDS\t7\t27\t.\t-\t0\tID=cds-NP_000001.1;Parent=rna-NM_000001.2;gene=A;protein_id=NP_000001.1\n"
+            + "c\tBestRefSeq\tmRNA\t31\t40\t.\t+\t.\tID=rna-NM_000001.2-2;Parent=gene-A;gene=A;transcript_id=NM_000001.2\nc\tBestRefSeq\texon\t31\t40\t.\t+\t.\tParent=rna-NM_000001.2-2;gene=A\n"
+            + "c\tGnomon\tgene\t41\t50\t.\t+\t.\tID=gene-P;gene=P;gene_biotype=pseudogene;pseudo=true\nc\tGnomon\texon\t41\t50\t.\t+\t.\tID=id-P;Parent=gene-P;gene=P\n"
+            + "c\tBestRefSeq\tmRNA\t3\t9\t.\t+\t.\tID=rna-T;exception=trans-splicing;gene=T\nc\tBestRefSeq\texon\t3\t9\t.\t+\t.\tParent=rna-T;exception=trans_splicing\n");
+        Assert.Equal(["NM_000001.2", "NM_000001.2", "P", "T"], all.Select(r => r.Id));
+        Assert.Equal((3, 24), all[0].Transcript!.Cds);
+        Assert.Equal(("A", "A", "protein_coding"), (all[0].Transcript!.GeneId, all[0].Transcript!.GeneName, all[0].Transcript!.Biotype));
+        // One accession mapped to two places stays two records.
+        Assert.Contains("duplicate id", all[1].Transcript!.Notes);
+        Assert.Equal("pseudogene", all[2].Transcript!.Biotype);
+        Assert.Contains("trans-splicing", all[3].SkipReason);
+    }
+
+    [Theory]
+    [InlineData("tag \"basic\"; tag \"cds_start_NF\"; tag \"mRNA_start_NF\";", "cds 5' incomplete")]
+    [InlineData("tag \"cds_end_NF\"; tag \"basic\";", "cds 3' incomplete")]
+    [InlineData("exception \"ribosomal slippage\";", "cds rows overlap or leave a gap")]
+    public void GtfTags(string attributes, string note)
+    {
+        string tail = $"transcript_id \"t\"; {attributes}\n";
+        var t = One($"c\tx\texon\t3\t26\t.\t+\t.\t{tail}c\tx\tCDS\t4\t12\t.\t+\t0\t{tail}c\tx\tstart_codon\t4\t6\t.\t+\t0\t{tail}");
+        Assert.Equal((note, (1, 10)), (t.Notes, t.Cds));
+    }
+
+    [Fact]
+    public void FivePrimeIncompleteCdsIsMarkedFromItsFirstBaseAndCounted()
+    {
+        using var scratch = new Scratch();
+        string gtf = scratch.Put("a.gtf", "c\tx\texon\t3\t26\t.\t+\t.\ttranscript_id \"t\";\nc\tx\tCDS\t3\t13\t.\t+\t2\ttranscript_id \"t\";\n");
+        var t = ReadAll(new TranscriptInput { Annotation = gtf, Genome = scratch.Put("g.fa", Genome) }, out var report)[0].Transcript!;
+        Assert.Equal([0, 3, 6, 9], Enumerable.Range(0, t.Length).Where(i => (t.Tracks.Span[i] & TrackByte.Cds) != 0));
+        Assert.Equal(1, report.Observed["cds 5' incomplete"]);
+    }
+
+    [Fact]
     public void OneIdOnXAndYStaysTwoTranscripts()
     {
         using var scratch = new Scratch();

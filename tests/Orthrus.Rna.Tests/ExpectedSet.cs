@@ -30,7 +30,7 @@ internal static class ExpectedSet
     internal static Dictionary<string, string> Fasta(string path)
     {
         var all = new Dictionary<string, string>();
-        foreach (string record in Text(path).Split('>', StringSplitOptions.RemoveEmptyEntries))
+        foreach (string record in ("\n" + Text(path)).Split("\n>", StringSplitOptions.RemoveEmptyEntries))
         {
             int lineEnd = record.IndexOf('\n');
             all.Add(record[..lineEnd].Split(' ')[0].Trim(), record[lineEnd..].Replace("\n", "").Replace("\r", "").ToUpperInvariant());

@@ -135,6 +135,33 @@ public class FilterTests
     }
 
     [Fact]
+    public void FiltersNarrowEachOther()
+    {
+        using var scratch = new Scratch();
+        string ids = scratch.Put("ids", "ENST00000000001\nENST00000000003\n");
+        Assert.Equal("3", Kept(i => i with { IdsFile = ids, CodingOnly = true }));
+        Assert.Equal("1", Kept(i => i with { IdsFile = ids, LongestPerGene = true, Biotypes = ["lncRNA"] }));
+        Assert.Equal("2", Kept(i => i with { Region = "chr1:1-24", CodingOnly = true, Biotypes = ["protein_coding"] }));
+        // The longest of a gene is chosen among what the other filters leave.
+        Assert.Equal("1 3", Kept(i => i with { LongestPerGene = true, MaxLength = 15 }));
+    }
+
+    [Fact]
+    public void FilterThatAsksForWhatTheInputDoesNotTell()
+    {
+        using var scratch = new Scratch();
+        var bare = new TranscriptInput { Fasta = scratch.Put("x.fa", ">a\nACGT\n>b\nAC\n") };
+        string Says(TranscriptInput input) => Assert.Throws<InputDataException>(() => ReadAll(input, out _)).Message;
+        Assert.Contains("no record names its gene", Says(bare with { LongestPerGene = true }));
+        Assert.Contains("no record has a known CDS", Says(bare with { CodingOnly = true }));
+        Assert.Contains("no record has a biotype", Says(bare with { Biotypes = ["lncRNA"] }));
+        Assert.Contains("no record names its gene", Says(new TranscriptInput
+        {
+            Annotation = scratch.Put("a.bed", "chr1\t0\t10\tt\t0\t+\t0\t0\t0\t1\t10,\t0,\n"), Genome = scratch.Put("g.fa", Genome), LongestPerGene = true,
+        }));
+    }
+
+    [Fact]
     public void NothingLeftIsAnError()
     {
         using var scratch = new Scratch();

@@ -24,7 +24,7 @@ internal sealed record RealSet(string[] Annotations, string[] Genomes, List<Mode
         return Models.Select(m => m.Splice(bases[m.Contig])).ToList();
     }
 
-    private static List<(string, string)> ReadGenome(string path) =>
+    internal static List<(string Name, string Bases)> ReadGenome(string path) =>
         path.EndsWith(".2bit", StringComparison.Ordinal) ? TwoBit(File.ReadAllBytes(path)) : Fasta(path).Select(c => (c.Key, c.Value)).ToList();
 
     internal static List<Model> ModelsOf(string path)
