@@ -1,9 +1,8 @@
-using System.Diagnostics;
 using static Orthrus.Rna.Tests.ExpectedSet;
 
 namespace Orthrus.Rna.Tests;
 
-/// <summary>Random access to genomes, index files, and the memory that a mammal needs.</summary>
+/// <summary>Random access to genomes, and index files.</summary>
 public class GenomeTests
 {
     [Fact]
@@ -71,43 +70,6 @@ public class GenomeTests
         Assert.Contains("is ignored", Assert.Single(remarks));
         Assert.Equal("ACGTACGTAC", Letters(genome, "a", 0, 10));
         Assert.Equal("GGGCCC", Letters(genome, "b", 0, 6));
-    }
-
-    [Theory]
-    [Trait("tier", "long")]
-    [InlineData("gzip")]
-    [InlineData("plain")]
-    public void MammalianGenomeAndAnnotationFitInto2Gigabytes(string form)
-    {
-        using var scratch = new Scratch();
-        long free = new DriveInfo(scratch.Folder).AvailableFreeSpace >> 20;
-        if (free < 5_000) Assert.Skip($"the temporary folder has {free} MB left, and this needs 5,000");
-        const int Contigs = 24, Megabases = 130, TranscriptsPerContig = 10_500;
-        var random = new Random(1);
-        var million = new char[1_000_000];
-        for (int i = 0; i < million.Length; i++) million[i] = "ACGT"[random.Next(4)];
-        string text = string.Concat(million.Chunk(80).Select(l => new string(l) + "\n"));
-        byte[] megabase = form == "gzip" ? Write.Gzip(text) : System.Text.Encoding.ASCII.GetBytes(text);
-        using (var genome = File.Create(scratch["g.fa"]))
-            for (int c = 1; c <= Contigs; c++)
-            {
-                genome.Write(form == "gzip" ? Write.Gzip($">chr{c}\n") : System.Text.Encoding.ASCII.GetBytes($">chr{c}\n"));
-                for (int m = 0; m < Megabases; m++) genome.Write(megabase);
-            }
-        using (var gtf = new StreamWriter(scratch["a.gtf"]))
-            for (int t = 0; t < Contigs * TranscriptsPerContig; t++)
-            {
-                int start = random.Next(1, 129_000_000);
-                for (int x = 0; x < 7; x++, start += random.Next(1_000, 20_000))
-                    gtf.WriteLine($"chr{t % Contigs + 1}\thavana\texon\t{start}\t{start + random.Next(50, 400)}\t.\t+\t.\tgene_id \"ENSG{t / 4:D11}.1\"; transcript_id \"ENST{t:D11}.1\"; gene_type \"protein_coding\"; gene_name \"G{t / 4}\"; transcript_type \"protein_coding\"; exon_number {x + 1}; level 2; tag \"basic\";");
-            }
-        var clock = Stopwatch.StartNew();
-        using var source = TranscriptSource.Open(new TranscriptInput { Annotation = scratch["a.gtf"], Genome = scratch["g.fa"] });
-        TimeSpan opened = clock.Elapsed;
-        Assert.Equal(Contigs * TranscriptsPerContig, source.Read().Count(r => r.Transcript is not null));
-        long peak = Process.GetCurrentProcess().PeakWorkingSet64 >> 20;
-        Console.Error.WriteLine($"{form}: opened in {opened.TotalSeconds:F0} s, read in {(clock.Elapsed - opened).TotalSeconds:F0} s, peak {peak} MB");
-        Assert.True(peak < 2000, $"peak resident {peak} MB");
     }
 
     private static string Letters(Genome genome, string contig, long start, int length)
