@@ -10,7 +10,7 @@ namespace Orthrus.Rna.Tests;
 /// </summary>
 public class FuzzTests
 {
-    private const int CasesPerFormat = 250;
+    private const int CasesPerFormat = 120;
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(20);
 
     public static TheoryData<string> Formats() =>
