@@ -33,27 +33,29 @@ internal static unsafe class ScanKernels<V, T> where V : unmanaged, ISimd<V, T> 
     /// <param name="c">C, likewise.</param>
     /// <param name="stride">States per position of B and C.</param>
     /// <param name="a2">A log2 e.</param>
+    /// <param name="limit">Largest delta for the decay, [lanes].</param>
     /// <param name="state">In and out.</param>
     /// <param name="states">1 or 4, or 8 where nothing is replayed.</param>
     /// <param name="length">Positions.</param>
     /// <param name="decay">For the walk back: [rows][states][lanes].</param>
     /// <param name="visited">For the walk back: states before each position and after the last, [rows + 1][states][lanes].</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static void Scan<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* state, int states, int length, T* decay, T* visited) where TPass : struct, IScanPass
+    internal static void Scan<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* limit, T* state, int states, int length, T* decay, T* visited) where TPass : struct, IScanPass
     {
-        if (states == 8) Scan8<TPass>(delta, drive, o, b, c, stride, a2, state, length);
-        else if (states == 4) Scan4<TPass>(delta, drive, o, b, c, stride, a2, state, length, decay, visited);
-        else Scan1<TPass>(delta, drive, o, b, c, stride, a2, state, length, decay, visited);
+        if (states == 8) Scan8<TPass>(delta, drive, o, b, c, stride, a2, limit, state, length);
+        else if (states == 4) Scan4<TPass>(delta, drive, o, b, c, stride, a2, limit, state, length, decay, visited);
+        else Scan1<TPass>(delta, drive, o, b, c, stride, a2, limit, state, length, decay, visited);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Scan8<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* state, int length) where TPass : struct, IScanPass
+    private static void Scan8<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* limit, T* state, int length) where TPass : struct, IScanPass
     {
         V s0 = V.Load(state), s1 = V.Load(state + V.Lanes), s2 = V.Load(state + 2 * V.Lanes), s3 = V.Load(state + 3 * V.Lanes);
         V s4 = V.Load(state + 4 * V.Lanes), s5 = V.Load(state + 5 * V.Lanes), s6 = V.Load(state + 6 * V.Lanes), s7 = V.Load(state + 7 * V.Lanes);
+        V most = V.Load(limit);
         for (int t = 0; t < length; t++, delta += V.Lanes, drive += V.Lanes, b += stride, c += stride)
         {
-            V d = V.Load(delta), x = V.Load(drive), y = V.Zero, r = V.Zero;
+            V d = V.Min(most, V.Load(delta)), x = V.Load(drive), y = V.Zero, r = V.Zero;
             if (typeof(TPass) == typeof(OutputPass)) y = V.Load(o);
             s0 = V.Fma(s0, ScanMath.Decay<V, T>(d * V.Load(a2)), x * V.Set(b[0])); if (typeof(TPass) == typeof(OutputPass)) y = V.Fma(s0, V.Set(c[0]), y);
             s1 = V.Fma(s1, ScanMath.Decay<V, T>(d * V.Load(a2 + 1 * V.Lanes)), x * V.Set(b[1])); if (typeof(TPass) == typeof(OutputPass)) r = V.Fma(s1, V.Set(c[1]), r);
@@ -72,13 +74,13 @@ internal static unsafe class ScanKernels<V, T> where V : unmanaged, ISimd<V, T> 
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Scan4<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* state, int length, T* decay, T* visited) where TPass : struct, IScanPass
+    private static void Scan4<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* limit, T* state, int length, T* decay, T* visited) where TPass : struct, IScanPass
     {
         V s0 = V.Load(state), s1 = V.Load(state + V.Lanes), s2 = V.Load(state + 2 * V.Lanes), s3 = V.Load(state + 3 * V.Lanes);
-        V m0 = V.Load(a2), m1 = V.Load(a2 + V.Lanes), m2 = V.Load(a2 + 2 * V.Lanes), m3 = V.Load(a2 + 3 * V.Lanes);
+        V m0 = V.Load(a2), m1 = V.Load(a2 + V.Lanes), m2 = V.Load(a2 + 2 * V.Lanes), m3 = V.Load(a2 + 3 * V.Lanes), most = V.Load(limit);
         for (int t = 0; t < length; t++, delta += V.Lanes, drive += V.Lanes, b += stride, c += stride)
         {
-            V d = V.Load(delta), x = V.Load(drive);
+            V d = V.Min(most, V.Load(delta)), x = V.Load(drive);
             V e0 = ScanMath.Decay<V, T>(d * m0), e1 = ScanMath.Decay<V, T>(d * m1), e2 = ScanMath.Decay<V, T>(d * m2), e3 = ScanMath.Decay<V, T>(d * m3);
             if (typeof(TPass) == typeof(ReplayPass))
             {
@@ -101,12 +103,12 @@ internal static unsafe class ScanKernels<V, T> where V : unmanaged, ISimd<V, T> 
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Scan1<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* state, int length, T* decay, T* visited) where TPass : struct, IScanPass
+    private static void Scan1<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* limit, T* state, int length, T* decay, T* visited) where TPass : struct, IScanPass
     {
-        V s = V.Load(state), a = V.Load(a2);
+        V s = V.Load(state), a = V.Load(a2), most = V.Load(limit);
         for (int t = 0; t < length; t++, delta += V.Lanes, drive += V.Lanes, b += stride, c += stride)
         {
-            V e = ScanMath.Decay<V, T>(V.Load(delta) * a);
+            V e = ScanMath.Decay<V, T>(V.Min(most, V.Load(delta)) * a);
             if (typeof(TPass) == typeof(ReplayPass))
             {
                 V.Store(visited, s);

@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
 namespace Orthrus.Tensor.Cpu;
@@ -51,15 +52,26 @@ internal static class ScanMath
         return V.ScaleByLowBits(p, shifted);
     }
 
-    /// <summary>2^x for x up to 0 by the quickest way of the width, within 2 units in the last place; 0 where it underflows.</summary>
+    /// <summary>
+    /// 2^x for x from -<see cref="DecayLimit"/> to 0 by the quickest way of the width, within 2 units in the last place; 0 where it underflows.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static V Decay<V, T>(V x) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        // The 512-bit way needs its argument held; the 256-bit way holds it itself.
-        if (typeof(V) == typeof(V512<float>) && Avx512F.IsSupported) return V.Exp2Decay(V.Max(Const<V, T>(-1000), x));
+        if (typeof(V) == typeof(V512<float>) && Avx512F.IsSupported)
+        {
+            // As Exp2Decay, with one more term: near 0 the error is relative to x, so that it does not build up in a state that decays slowly.
+            Vector512<float> v = Unsafe.BitCast<V, Vector512<float>>(x), shifted = v + Vector512.Create(393216f), step = shifted - Vector512.Create(393216f), r = v - step;
+            Vector512<float> t = Avx512F.PermuteVar16x32x2(Cpu.Decay.Low, shifted.AsInt32(), Cpu.Decay.High);
+            Vector512<float> q = Vector512.FusedMultiplyAdd(Vector512.FusedMultiplyAdd(r, Vector512.Create(0.05550411f), Vector512.Create(0.24022651f)), r, Vector512.Create(0.6931472f));
+            return Unsafe.BitCast<Vector512<float>, V>(Avx512F.Scale(Vector512.FusedMultiplyAdd(q, r * t, t), step));
+        }
         if (typeof(V) == typeof(V256<float>) && Avx2.IsSupported) return V.Exp2Decay(x);
         return Exp2<V, T>(x);
     }
+
+    /// <summary>Where the 512-bit decay stays finite: its reduced argument, cubed, must not overflow.</summary>
+    internal const double DecayLimit = 1e19;
 
     /// <summary>1 / (1 + exp(-x)), and 1 / (1 + exp(x)) without cancellation.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -96,7 +96,7 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
                 for (int e = first; e < end; e += V.Lanes)
                 {
                     ScanCall<T>.Drive<V>(Call, row * E + e, e, Rows, at.Delta, at.Drive, null);
-                    ScanCall<T>.Scan<V, StatePass>(Call, row, Call.A2 + Call.At<V>(e, 0), starts + states + Call.At<V>(e - first, 0), Rows, at.Delta, at.Drive, null);
+                    ScanCall<T>.Scan<V, StatePass>(Call, row, e, starts + states + Call.At<V>(e - first, 0), Rows, at.Delta, at.Drive, null);
                 }
             }
         }
@@ -119,7 +119,7 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
                     nint i = Call.At<V>(e - first, n);
                     T* a2 = Call.A2 + Call.At<V>(e, n);
                     var at = At(buffers, e - first);
-                    ScanKernels<V, T>.Scan<ReplayPass>(at.Delta, at.Drive, at.O, b, c, N, a2, start + i, states, rows, decay, visited);
+                    ScanKernels<V, T>.Scan<ReplayPass>(at.Delta, at.Drive, at.O, b, c, N, a2, Call.Limit + e, start + i, states, rows, decay, visited);
                     ScanKernels<V, T>.Reverse(at.Delta, at.Drive, at.Go, b, c, N, a2, states, rows, decay, visited, q + i, da + i, db, dc, at.Qb, at.Qa);
                 }
                 SumLanes(db, rows, states, N, Out.DB + partialRow * N + n);
@@ -143,24 +143,26 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
             int E = call.E, count = Math.Min(V.Lanes, E - e);
             T* u = call.U + from, raw = call.Delta + from, z = call.Z + from, g = dy + from;
             V bias = ScanCall<T>.PerChannel<V>(call.Bias, e, count), skip = ScanCall<T>.PerChannel<V>(call.D, e, count);
+            T* delta = at.Delta, drive = at.Drive, slopes = at.Slope, o = at.O, go = at.Go, dgate = at.DGate, qb = at.Qb, qa = at.Qa;
+            bool skips = call.D is not null, gated = call.Z is not null;
             for (nint i = 0; i < rows * V.Lanes; i += V.Lanes, u += E, raw += E, z += E, g += E)
             {
                 V d = ScanMath.Softplus<V, T>(PartialVector.Load<V, T>(raw, count) + bias, out V slope), x = PartialVector.Load<V, T>(u, count);
-                V go = dy is null ? V.Zero : PartialVector.Load<V, T>(g, count);
-                V.Store(at.Delta + i, d);
-                V.Store(at.Slope + i, slope);
-                V.Store(at.Drive + i, d * x);
-                V.Store(at.O + i, call.D is null ? V.Zero : skip * x);
-                V.Store(at.Qb + i, V.Zero);
-                V.Store(at.Qa + i, V.Zero);
-                if (call.Z is not null)
+                V v = dy is null ? V.Zero : PartialVector.Load<V, T>(g, count);
+                V.Store(delta + i, d);
+                V.Store(slopes + i, slope);
+                V.Store(drive + i, d * x);
+                V.Store(o + i, skips ? skip * x : V.Zero);
+                V.Store(qb + i, V.Zero);
+                V.Store(qa + i, V.Zero);
+                if (gated)
                 {
                     // (z s)' = s + z s (1 - s)
                     V gate = PartialVector.Load<V, T>(z, count), s = ScanMath.Sigmoid<V, T>(gate, out V rest), open = gate * s;
-                    V.Store(at.DGate + i, go * V.Fma(open, rest, s));
-                    go *= open;
+                    V.Store(dgate + i, v * V.Fma(open, rest, s));
+                    v *= open;
                 }
-                V.Store(at.Go + i, go);
+                V.Store(go + i, v);
             }
         }
 
@@ -171,15 +173,17 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
             int E = call.E, count = Math.Min(V.Lanes, E - e);
             T* u = call.U + from, du = result.Du + from, ddelta = result.DDelta + from, dz = result.Dz + from;
             V skip = ScanCall<T>.PerChannel<V>(call.D, e, count), sumD = V.Zero, sumBias = V.Zero, ln2 = ScanMath.Const<V, T>(ScanMath.Ln2);
+            T* delta = at.Delta, slope = at.Slope, o = at.O, go = at.Go, dgate = at.DGate, qb = at.Qb, qa = at.Qa;
+            bool skips = call.D is not null, wantU = result.Du is not null, wantDelta = result.DDelta is not null, wantZ = result.Dz is not null;
             for (nint i = 0; i < rows * V.Lanes; i += V.Lanes, u += E, du += E, ddelta += E, dz += E)
             {
-                V x = PartialVector.Load<V, T>(u, count), go = V.Load(at.Go + i), qb = V.Load(at.Qb + i), v = V.Load(at.Delta + i) * qb;
-                if (result.Du is not null) PartialVector.Store(du, call.D is null ? v : V.Fma(skip, go, v), count);
-                if (result.Dz is not null) PartialVector.Store(dz, V.Load(at.DGate + i) * V.Load(at.O + i), count);
-                v = V.Fma(x, qb, ln2 * V.Load(at.Qa + i)) * V.Load(at.Slope + i);
-                if (result.DDelta is not null) PartialVector.Store(ddelta, v, count);
+                V x = PartialVector.Load<V, T>(u, count), g = V.Load(go + i), sum = V.Load(qb + i), v = V.Load(delta + i) * sum;
+                if (wantU) PartialVector.Store(du, skips ? V.Fma(skip, g, v) : v, count);
+                if (wantZ) PartialVector.Store(dz, V.Load(dgate + i) * V.Load(o + i), count);
+                v = V.Fma(x, sum, ln2 * V.Load(qa + i)) * V.Load(slope + i);
+                if (wantDelta) PartialVector.Store(ddelta, v, count);
                 sumBias += v;
-                sumD = V.Fma(go, x, sumD);
+                sumD = V.Fma(g, x, sumD);
             }
             V.Store(dd, V.Load(dd) + sumD);
             V.Store(dbias, V.Load(dbias) + sumBias);
@@ -190,7 +194,12 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
         /// <summary>Buffers of one vector of channels and one chunk, [rows][lanes] each.</summary>
         private readonly struct Buffers(T* from)
         {
-            private static int Size => Rows * V.Lanes;
+            private static int Size
+            {
+                [MethodImpl(MethodImplOptions.AggressiveInlining)]
+                get => Rows * V.Lanes;
+            }
+
             internal T* Delta => from;
             internal T* Drive => from + Size;
             internal T* O => from + 2 * Size;

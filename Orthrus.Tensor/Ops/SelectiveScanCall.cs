@@ -18,6 +18,8 @@ internal unsafe struct ScanCall<T> where T : unmanaged, IBinaryFloatingPointIeee
     internal T* U, Delta, A, Bt, Ct, D, Z, Bias, Initial;
     /// <summary>A log2 e in the kernels' layout: [vectors][states][lanes].</summary>
     internal T* A2;
+    /// <summary>Largest delta that enters the decay, by channel: at it the quickest decay of the channel has long been 0.</summary>
+    internal T* Limit;
 
     internal static ScanCall<T> Of(ReadOnlySpan<Tensor> inputs, SelectiveScan.Attr attr)
     {
@@ -45,9 +47,15 @@ internal unsafe struct ScanCall<T> where T : unmanaged, IBinaryFloatingPointIeee
     /// <exception cref="ShapeException">A is given itself and is positive somewhere.</exception>
     internal void Prepare<V>(Scope scratch) where V : unmanaged, ISimd<V, T>
     {
-        A2 = scratch.Empty(new Shape(Groups, GroupStates), Tensor.DTypeOf<T>()).Pointer<T>();
-        T log2e = T.CreateTruncating(ScanMath.Log2E);
+        var dtype = Tensor.DTypeOf<T>();
+        A2 = scratch.Empty(new Shape(Groups, GroupStates), dtype).Pointer<T>();
+        Limit = scratch.Empty(new Shape(Groups, GroupWidth), dtype).Pointer<T>();
+        bool single = typeof(T) == typeof(float);
+        // Held finite, so that a delta of 0 leaves a decay of 1, and in float32 so that states of very unequal decays keep theirs under the limit.
+        T log2e = T.CreateTruncating(ScanMath.Log2E), least = T.CreateTruncating(single ? -1e15 : -1e300), limit = T.CreateTruncating(ScanMath.DecayLimit);
         for (int e = 0; e < Groups * GroupWidth; e++)
+        {
+            T largest = T.Zero;
             for (int n = 0; n < N; n++)
             {
                 T a = T.Zero;
@@ -56,9 +64,11 @@ internal unsafe struct ScanCall<T> where T : unmanaged, IBinaryFloatingPointIeee
                     a = PlainA ? A[(long)e * N + n] : -T.Exp(A[(long)e * N + n]);
                     if (a > T.Zero) throw new ShapeException($"selective_scan: A[{e}, {n}] is {a}; want at most 0, the state would grow without bound");
                 }
-                // Held finite, so that a delta of 0 leaves a decay of 1.
-                A2[At<V>(e, n)] = T.Max(a * log2e, T.BitIncrement(T.NegativeInfinity));
+                A2[At<V>(e, n)] = a = T.Max(a * log2e, least);
+                largest = T.MaxNumber(largest, -a);
             }
+            Limit[e] = single ? limit / largest : T.PositiveInfinity;
+        }
     }
 
     /// <summary>Place of channel e, state n in a buffer [vectors][states][lanes].</summary>
@@ -118,14 +128,15 @@ internal unsafe struct ScanCall<T> where T : unmanaged, IBinaryFloatingPointIeee
 
     /// <summary>One vector of channels through one chunk, all states.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static void Scan<V, TPass>(in ScanCall<T> call, long row, T* a2, T* state, int rows, T* delta, T* drive, T* o)
+    internal static void Scan<V, TPass>(in ScanCall<T> call, long row, int e, T* state, int rows, T* delta, T* drive, T* o)
         where V : unmanaged, ISimd<V, T> where TPass : struct, IScanPass
     {
         int N = call.N;
+        T* a2 = call.A2 + call.At<V>(e, 0);
         for (int n = 0, states; n < N; n += states)
         {
             states = N - n >= 8 ? 8 : N - n >= 4 ? 4 : 1;
-            ScanKernels<V, T>.Scan<TPass>(delta, drive, o, call.Bt + row * N + n, call.Ct + row * N + n, N, a2 + (nint)n * V.Lanes, state + (nint)n * V.Lanes, states, rows, null, null);
+            ScanKernels<V, T>.Scan<TPass>(delta, drive, o, call.Bt + row * N + n, call.Ct + row * N + n, N, a2 + (nint)n * V.Lanes, call.Limit + e, state + (nint)n * V.Lanes, states, rows, null, null);
         }
     }
 }

@@ -45,7 +45,7 @@ internal unsafe struct ScanForward<T> : IVectorCode<T> where T : unmanaged, IBin
                 for (int e = first; e < end; e += V.Lanes)
                 {
                     ScanCall<T>.Drive<V>(Call, row * E + e, e, rows, delta, drive, o);
-                    ScanCall<T>.Scan<V, OutputPass>(Call, row, Call.A2 + Call.At<V>(e, 0), states + Call.At<V>(e - first, 0), rows, delta, drive, o);
+                    ScanCall<T>.Scan<V, OutputPass>(Call, row, e, states + Call.At<V>(e - first, 0), rows, delta, drive, o);
                     Gate(Call, row * E + e, e, rows, o, Y);
                 }
             }
