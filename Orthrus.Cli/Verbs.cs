@@ -12,5 +12,6 @@ internal static class Verbs
         ConvertVerb.Build(),
         InfoVerb.Build(),
         GradCheckVerb.Build(),
+        BenchVerb.Build(),
     ];
 }
