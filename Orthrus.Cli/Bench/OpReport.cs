@@ -30,7 +30,7 @@ internal sealed class OpReport(CpuDevice device, DType dtype, double seconds)
         var memory = MachineLimits.Memory(threads);
         _memory = Math.Max(memory.Read, memory.Copy);
         writer.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{device.Name}, {dtype}: {_fma / 1e9:F1} GFLOP/s, {_memory / 1e9:F1} GB/s"));
-        writer.WriteLine($"{"op",-20}  {"sample",-10}  {"pass",-8}  {"time",10}  {"GFLOP/s",8}  {"GB/s",7}  {"limit",-6}  {"share",6}");
+        writer.WriteLine($"{"op",-22}  {"sample",-10}  {"pass",-8}  {"time",10}  {"GFLOP/s",8}  {"GB/s",7}  {"limit",-6}  {"share",6}");
         bool Chosen(string name) => names.Length == 0 || names.Contains(name);
         foreach (var op in OpTable.All.Where(o => Chosen(o.Name)))
             foreach (var sample in OpWork.Timed(op)) Time(() => OpWork.Of(op, sample, dtype, device), writer, cancel);
@@ -74,7 +74,7 @@ internal sealed class OpReport(CpuDevice device, DType dtype, double seconds)
             var row = new OpTime(work.Op, work.Sample, pass, time, flops, bytes, compute > traffic ? "fma" : "memory", Math.Max(compute, traffic) / time);
             _times.Add(row);
             writer.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{row.Op,-20}  {row.Sample,-10}  {pass,-8}  {Duration(time),10}  {flops / time / 1e9,8:F1}  {bytes / time / 1e9,7:F1}  {row.Limit,-6}  {100 * row.Share,4:F0} %"));
+                $"{row.Op,-22}  {row.Sample,-10}  {pass,-8}  {Duration(time),10}  {flops / time / 1e9,8:F1}  {bytes / time / 1e9,7:F1}  {row.Limit,-6}  {100 * row.Share,4:F0} %"));
         }
     }
 
