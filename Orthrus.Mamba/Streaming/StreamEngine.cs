@@ -97,7 +97,7 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
                 else
                 {
                     T* panel = w.InX + b / 2 * panelD;
-                    PanelGemm.Panel<V, T>(u, block, dBlocks, rows, panel, panel + panelD, p0, p1, w.BiasX + b * lanes, false);
+                    PanelGemm.Panel<V, T>(u, block, dBlocks, rows, panel, b + 2 < eBlocks ? panel + panelD : w.XProj, p0, p1, w.BiasX + b * lanes, false);
                 }
                 Convolve(chunk, w, b, p0, x + b * block, tails);
                 Convolve(chunk, w, b + 1, p1, x + (b + 1) * block, tails);
@@ -106,7 +106,7 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
             for (int b = 0; b < _shape.Xp / lanes; b += 2)
             {
                 T* panel = w.XProj + b / 2 * panelE;
-                PanelGemm.Panel<V, T>(x, block, eBlocks, rows, panel, panel + panelE, proj + b * block, proj + (b + 1) * block, null, false);
+                PanelGemm.Panel<V, T>(x, block, eBlocks, rows, panel, b + 2 < _shape.Xp / lanes ? panel + panelE : layer == 0 ? w.DtProj : w.InZ, proj + b * block, proj + (b + 1) * block, null, false);
             }
 
             for (int b = 0; b < eBlocks; b += 2)
@@ -119,7 +119,7 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
                 else
                 {
                     T* panel = w.InZ + b / 2 * panelD;
-                    PanelGemm.Panel<V, T>(u, block, dBlocks, rows, panel, panel + panelD, p0, p1, w.BiasZ + b * lanes, false);
+                    PanelGemm.Panel<V, T>(u, block, dBlocks, rows, panel, b + 2 < eBlocks ? panel + panelD : w.Out, p0, p1, w.BiasZ + b * lanes, false);
                     LayerKernels<V, T>.SiLU(p0, rows);
                     LayerKernels<V, T>.SiLU(p1, rows);
                 }
@@ -134,7 +134,7 @@ internal sealed unsafe class StreamEngine<V, T> : StreamEngine where V : unmanag
             for (int b = 0; b < dBlocks; b += 2)
             {
                 T* panel = w.Out + b / 2 * panelE;
-                PanelGemm.Panel<V, T>(x, block, eBlocks, rows, panel, panel + panelE, residual + b * block, residual + (b + 1) * block, null, true);
+                PanelGemm.Panel<V, T>(x, block, eBlocks, rows, panel, b + 2 < dBlocks ? panel + panelE : _encoder.Layers[Math.Min(layer + 1, Layers - 1)].InX, residual + b * block, residual + (b + 1) * block, null, true);
             }
         }
         if (layer == Layers - 1)

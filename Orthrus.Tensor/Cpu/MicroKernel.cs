@@ -89,6 +89,9 @@ public readonly struct Rows12 : IRows
 /// </summary>
 public static unsafe class MicroKernel
 {
+    /// <summary>Steps of k per turn of the loop; fewer where a vector has fewer lanes.</summary>
+    public const int Unrolled = 4;
+
     /// <summary>
     /// out[r][0..2 lanes) = sum over k of a[r][k] w[k][0..2 lanes), for TRows rows.
     /// </summary>
@@ -96,7 +99,7 @@ public static unsafe class MicroKernel
     /// <param name="blockStride">Distance of two blocks of lanes columns, in elements.</param>
     /// <param name="blocks">K / lanes.</param>
     /// <param name="w">Panel, [K][2 lanes].</param>
-    /// <param name="next">What to bring near meanwhile: the next panel; may equal <paramref name="w"/>.</param>
+    /// <param name="next">What to bring near meanwhile, one cache line per <see cref="Unrolled"/> steps of k.</param>
     /// <param name="out0">First vector of the outputs; row r at r lanes.</param>
     /// <param name="out1">Second vector, likewise.</param>
     /// <param name="bias">2 lanes added at the end, or null.</param>
@@ -125,10 +128,9 @@ public static unsafe class MicroKernel
             T* end = a + n;
             do
             {
-
+                V.Prefetch(next);
                 {
                     V w0 = V.Load(w), w1 = V.Load(w + n), x;
-                    V.Prefetch(next);
                     x = V.Set(p[0]); c0 = V.Fma(x, w0, c0); d0 = V.Fma(x, w1, d0);
                     if (TRows.Count > 1) { x = V.Set(p[n + 0]); c1 = V.Fma(x, w0, c1); d1 = V.Fma(x, w1, d1); }
                     if (TRows.Count > 2) { x = V.Set(p[2 * n + 0]); c2 = V.Fma(x, w0, c2); d2 = V.Fma(x, w1, d2); }
@@ -145,7 +147,6 @@ public static unsafe class MicroKernel
 
                 {
                     V w0 = V.Load(w + 2 * n), w1 = V.Load(w + 3 * n), x;
-                    V.Prefetch(next + 2 * n);
                     x = V.Set(p[1]); c0 = V.Fma(x, w0, c0); d0 = V.Fma(x, w1, d0);
                     if (TRows.Count > 1) { x = V.Set(p[n + 1]); c1 = V.Fma(x, w0, c1); d1 = V.Fma(x, w1, d1); }
                     if (TRows.Count > 2) { x = V.Set(p[2 * n + 1]); c2 = V.Fma(x, w0, c2); d2 = V.Fma(x, w1, d2); }
@@ -162,7 +163,6 @@ public static unsafe class MicroKernel
                 if (V.Lanes > 2)
                 {
                     V w0 = V.Load(w + 4 * n), w1 = V.Load(w + 5 * n), x;
-                    V.Prefetch(next + 4 * n);
                     x = V.Set(p[2]); c0 = V.Fma(x, w0, c0); d0 = V.Fma(x, w1, d0);
                     if (TRows.Count > 1) { x = V.Set(p[n + 2]); c1 = V.Fma(x, w0, c1); d1 = V.Fma(x, w1, d1); }
                     if (TRows.Count > 2) { x = V.Set(p[2 * n + 2]); c2 = V.Fma(x, w0, c2); d2 = V.Fma(x, w1, d2); }
@@ -179,7 +179,6 @@ public static unsafe class MicroKernel
                 if (V.Lanes > 3)
                 {
                     V w0 = V.Load(w + 6 * n), w1 = V.Load(w + 7 * n), x;
-                    V.Prefetch(next + 6 * n);
                     x = V.Set(p[3]); c0 = V.Fma(x, w0, c0); d0 = V.Fma(x, w1, d0);
                     if (TRows.Count > 1) { x = V.Set(p[n + 3]); c1 = V.Fma(x, w0, c1); d1 = V.Fma(x, w1, d1); }
                     if (TRows.Count > 2) { x = V.Set(p[2 * n + 3]); c2 = V.Fma(x, w0, c2); d2 = V.Fma(x, w1, d2); }
@@ -193,10 +192,10 @@ public static unsafe class MicroKernel
                     if (TRows.Count > 10) { x = V.Set(p[10 * n + 3]); c10 = V.Fma(x, w0, c10); d10 = V.Fma(x, w1, d10); }
                     if (TRows.Count > 11) { x = V.Set(p[11 * n + 3]); c11 = V.Fma(x, w0, c11); d11 = V.Fma(x, w1, d11); }
                 }
-                int step = V.Lanes < 4 ? V.Lanes : 4;
+                int step = V.Lanes < Unrolled ? V.Lanes : Unrolled;
                 p += step;
                 w += 2 * step * n;
-                next += 2 * step * n;
+                next += 64 / sizeof(T);
             }
             while (p < end);
             a += blockStride;

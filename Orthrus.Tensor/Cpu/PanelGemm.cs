@@ -25,12 +25,14 @@ public static unsafe class PanelGemm
     {
         // Rows are split evenly, so that no call is left with a tiny, inefficient rest.
         int groups = (rows + MaxRows<V, T>() - 1) / MaxRows<V, T>(), done = 0;
+        // Each group brings near its own part of the next panel: all of it at once would queue up before the loads of this one.
+        nint part = (nint)blocks * V.Lanes / Math.Min(V.Lanes, MicroKernel.Unrolled) * (64 / sizeof(T));
+        int parts = Math.Max(1, (int)(2 * (nint)blocks * V.Lanes * V.Lanes / part));
         for (int g = 0; g < groups; g++)
         {
             int count = (rows - done + groups - g - 1) / (groups - g);
             nint at = (nint)done * V.Lanes;
-            // One line per k is prefetched: even lines with the first group, odd ones with the second.
-            Rows<V, T>(count, a + at, blockStride, blocks, panel, next + (g & 1) * V.Lanes, out0 + at, out1 + at, bias, accumulate);
+            Rows<V, T>(count, a + at, blockStride, blocks, panel, next + g % parts * part, out0 + at, out1 + at, bias, accumulate);
             done += count;
         }
     }
