@@ -1,6 +1,6 @@
-using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Orthrus.Mamba;
 using Orthrus.Rna;
 
 namespace Orthrus.Cli.Embed;
@@ -56,7 +56,7 @@ internal sealed class RunIdentity(JsonObject fields)
             using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 0, FileOptions.SequentialScan);
             if (!file.CanSeek)
                 return resume ? throw new UsageException($"--resume reads its input again, which the pipe {path} cannot: save it to a file first") : null;
-            return Convert.ToHexStringLower(SHA256.HashData(file));
+            return Sha256.OfStream(file);
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {

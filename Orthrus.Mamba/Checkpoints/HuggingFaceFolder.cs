@@ -79,7 +79,9 @@ internal static class HuggingFaceFolder
             if (root.TryGetProperty("model_type", out var type) && type.GetString() != "orthrus")
                 throw new CheckpointException(path, "model_type", $"is {type.GetString()}, not orthrus");
             hasMlmHead = root.TryGetProperty("has_mlm_head", out var mlm) && mlm.ValueKind == JsonValueKind.True;
-            entries = root.EnumerateObject().DistinctBy(p => p.Name).ToDictionary(p => p.Name, p => p.Value.ToString());
+            var said = new Dictionary<string, string>();
+            foreach (var p in root.EnumerateObject()) said.TryAdd(p.Name, p.Value.ToString());
+            entries = said;
             // Defaults are those of upstream's configuration class.
             return ModelAssembly.Checked(path, Number(path, root, "ssm_model_dim", 256), Number(path, root, "ssm_n_layers", 3), Number(path, root, "n_tracks", 4));
         }

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Orthrus.Tensor;
 
 namespace Orthrus.Mamba;
@@ -78,12 +77,12 @@ public sealed class OrthrusModel
     private static OrthrusModel Random(MambaConfig config, ulong seed, string name, string source)
     {
         var weights = EncoderLayout.Initialise(config, seed);
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        foreach (var t in weights) hash.AppendData(t.ToBytes());
+        var sum = new Sha256();
+        foreach (var t in weights) sum.Append(t.ToBytes());
         return new OrthrusModel
         {
             Config = config, Encoder = weights, Name = name, Source = source, Format = "random", Trained = false,
-            Sha256 = Convert.ToHexStringLower(hash.GetHashAndReset()),
+            Sha256 = sum.Finish(),
             Provenance = new Dictionary<string, string> { ["seed"] = seed.ToString(), ["initialisation"] = "random, untrained" },
         };
     }
@@ -94,7 +93,7 @@ public sealed class OrthrusModel
     internal static string HashFile(string path)
     {
         using var stream = File.OpenRead(path);
-        return Convert.ToHexStringLower(SHA256.HashData(stream));
+        return Mamba.Sha256.OfStream(stream);
     }
 }
 

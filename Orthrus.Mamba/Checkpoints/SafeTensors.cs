@@ -37,7 +37,7 @@ public static class SafeTensors
     private static StateDict Parse(string path, byte[] header, long data, long dataLength, out IReadOnlyDictionary<string, string> metadata)
     {
         var texts = new Dictionary<string, string>();
-        var entries = new List<(string Name, DType DType, long[] Shape, long Begin, long End)>();
+        var entries = new List<HeaderEntry>();
         try
         {
             using var json = JsonDocument.Parse(header, new JsonDocumentOptions { MaxDepth = 16 });
@@ -58,7 +58,9 @@ public static class SafeTensors
         }
         metadata = texts;
         long at = 0;
-        foreach (var e in entries.OrderBy(e => e.Begin).ThenBy(e => e.End))
+        var inFileOrder = new List<HeaderEntry>(entries);
+        inFileOrder.Sort((a, b) => a.Begin != b.Begin ? a.Begin.CompareTo(b.Begin) : a.End.CompareTo(b.End));
+        foreach (var e in inFileOrder)
         {
             if (e.Begin != at) throw new CheckpointException(path, e.Name, e.Begin < at ? "the tensor overlaps another" : $"{e.Begin - at} unused bytes before the tensor");
             at = e.End;
@@ -78,7 +80,10 @@ public static class SafeTensors
         return result;
     }
 
-    private static (string, DType, long[], long, long) Entry(string path, string name, JsonElement e)
+    // A class: sorting and listing structs would be compiled at every start of the command.
+    private sealed record HeaderEntry(string Name, DType DType, long[] Shape, long Begin, long End);
+
+    private static HeaderEntry Entry(string path, string name, JsonElement e)
     {
         if (e.ValueKind != JsonValueKind.Object || !e.TryGetProperty("dtype", out var dtypeText) || !e.TryGetProperty("shape", out var shapeList) || !e.TryGetProperty("data_offsets", out var offsets))
             throw new CheckpointException(path, name, "the header's entry lacks dtype, shape or data_offsets");
@@ -102,7 +107,7 @@ public static class SafeTensors
             throw new CheckpointException(path, name, "the extents' product is too large");
         }
         if (bytes != end - begin) throw new CheckpointException(path, name, $"shape and dtype want {bytes} bytes, the offsets give {end - begin}");
-        return (name, dtype, shape, begin, end);
+        return new HeaderEntry(name, dtype, shape, begin, end);
     }
 
     /// <summary>Writes tensors to a file, aside first, flushed and then renamed.</summary>
