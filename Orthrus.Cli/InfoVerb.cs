@@ -44,6 +44,7 @@ internal static class InfoVerb
         Row(output, "trained", model.Trained ? "yes" : "no, random weights");
         Row(output, "encoder", $"{c.DModel} x {c.NLayer}, {c.NTracks} tracks{(c.Bidirectional ? ", bidirectional" : "")}");
         Row(output, "inner width", $"{c.DInner}, dt rank {c.DtRank}, {c.DState} states, convolution of {c.DConv}");
+        if (c.Bidirectional) Row(output, "memory", $"records are embedded whole: {Embedder.WholeRecordBytes(c, Orthrus.Tensor.DType.F32) / 1000.0:0.0} kB per nucleotide of the longest one");
         Row(output, "parameters", model.ParameterCount.ToString("N0", CultureInfo.InvariantCulture) + " (encoder)");
         Row(output, "tensors", $"{model.Encoder.Count} of the encoder ({string.Join(", ", model.Encoder.Select(t => t.DType).Distinct())}), {model.Heads.Count} of heads");
         foreach (var h in model.DescribeHeads())

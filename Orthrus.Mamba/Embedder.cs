@@ -19,38 +19,54 @@ public delegate void PositionHandler<in TRecord>(TRecord record, int start, Read
 
 /// <summary>
 /// Turns transcripts into embeddings on the CPU. A transcript walks through all layers in chunks with carried state, so memory does not depend
-/// on its length, and the result is the same bits whatever the chunk length, the other records, and the number of threads.
+/// on its length, and the result is the same bits whatever the chunk length, the other records, and the number of threads. A bidirectional
+/// encoder cannot stream: it takes one whole record after the other, in memory that grows with the longest one (<see cref="BytesPerNucleotide"/>).
 /// </summary>
-/// <remarks>Not for concurrent use: one call at a time; make several embedders, or pass many records to <see cref="EmbedAll"/>, which uses all threads.</remarks>
+/// <remarks>
+/// Not for concurrent use: one call at a time; make several embedders, or pass many records to <see cref="EmbedAll"/>, which uses all threads.
+/// After an exception, or an enumeration that was given up, the embedder is as good as new.
+/// </remarks>
 public sealed class Embedder : IDisposable
 {
-    private readonly StreamEngine _engine;
-    private readonly StreamScheduler _scheduler;
+    private const int LongestChunk = 1 << 16, MostThreads = 1024;
+    private readonly StreamEngine? _engine;
+    private readonly StreamScheduler? _scheduler;
+    private readonly WholeRecordEncoder? _whole;
     private readonly EmbedderOptions _options;
     private readonly int _threads;
-    private int _busy;
+    private readonly Lock _gate = new();
+    private bool _busy;
+    private volatile bool _disposed;
 
     /// <summary>Packs the weights of an encoder.</summary>
     /// <param name="config">Sizes.</param>
-    /// <param name="tensor">Weights by published name ("layers.0.mixer.in_proj.weight"), row-major; asked for once each.</param>
+    /// <param name="tensor">Weights by published name ("layers.0.mixer.in_proj.weight"), row-major; read while packing only.</param>
     /// <param name="options">Threads, precision, pooling.</param>
     internal Embedder(MambaConfig config, Func<string, double[]> tensor, EmbedderOptions? options = null)
     {
-        _options = options ?? new EmbedderOptions();
-        if (_options.DType is not (DType.F32 or DType.F64)) throw new ArgumentException($"embedding in {_options.DType}: choose F32 or F64", nameof(options));
-        if (config.Bidirectional) throw new NotSupportedException("the bidirectional encoder does not stream");
-        _threads = _options.Threads > 0 ? _options.Threads : Environment.ProcessorCount;
+        _options = Checked(options ?? new EmbedderOptions());
+        _threads = _options.Threads > 0 ? _options.Threads : Math.Min(MostThreads, Environment.ProcessorCount);
         Width = _options.VectorWidth > 0 ? VectorWidths.Checked(_options.VectorWidth) : VectorWidths.Default;
-        _engine = StreamEngine.Create(config, tensor, _options.DType == DType.F64, Width, _options.ChunkLength > 0 ? _options.ChunkLength : 96, _threads, _options.Pooling);
-        _scheduler = new StreamScheduler(_engine, _threads);
         Dimension = config.DModel;
+        var sized = Sized(config, tensor);
+        if (config.Bidirectional)
+        {
+            _whole = new WholeRecordEncoder(config, sized, _options.DType, Width, _threads, _options.Pooling);
+            BytesPerNucleotide = WholeRecordEncoder.BytesPerNucleotide(config, _options.DType);
+            return;
+        }
+        if (config.DConv != 4) throw new ArgumentException($"a convolution over {config.DConv} positions: the streaming encoder has kernels for 4", nameof(config));
+        _engine = StreamEngine.Create(config, sized, _options.DType == DType.F64, Width, _options.ChunkLength > 0 ? _options.ChunkLength : 96, _threads, _options.Pooling);
+        _scheduler = new StreamScheduler(_engine, _threads);
     }
 
     /// <summary>Packs the weights of a model.</summary>
     /// <param name="model">A loaded or random model.</param>
     /// <param name="options">Threads, precision, pooling; null for the defaults.</param>
     /// <exception cref="ArgumentException">Options that do not exist.</exception>
-    public Embedder(OrthrusModel model, EmbedderOptions? options = null) : this(model.Config, name => model.Encoder[name].ToDouble(), options) => Model = model;
+    /// <exception cref="CheckpointException">The model lacks a tensor, or one has another size than its configuration says.</exception>
+    public Embedder(OrthrusModel model, EmbedderOptions? options = null)
+        : this((model ?? throw new ArgumentNullException(nameof(model))).Config, name => model.Encoder[name].ToDouble(), options) => Model = model;
 
     /// <summary>Loads a model and packs its weights.</summary>
     /// <param name="pathOrName">A folder, a file, or the name of a built-in model; see <see cref="OrthrusModel.Load"/>.</param>
@@ -70,29 +86,58 @@ public sealed class Embedder : IDisposable
     /// <summary>Vector width in use, in bits.</summary>
     public int Width { get; }
 
+    /// <summary>Bytes of memory that each nucleotide of the longest record takes: 0 where records stream in fixed memory, as all but bidirectional encoders do.</summary>
+    public long BytesPerNucleotide { get; }
+
+    /// <summary>Bytes of memory per nucleotide of the longest record that a bidirectional encoder takes.</summary>
+    /// <param name="config">Sizes.</param>
+    /// <param name="dtype">F32 or F64.</param>
+    public static long WholeRecordBytes(MambaConfig config, DType dtype) => WholeRecordEncoder.BytesPerNucleotide(config, dtype);
+
     /// <summary>Embeds one transcript.</summary>
-    /// <param name="tracks">Track bytes, 5' to 3', at least one.</param>
+    /// <param name="tracks">Track bytes, 5' to 3', at least one; bits 0 to 3 are A, C, G, T, bit 4 the first base of a codon, bit 5 the last base of an exon. Bits 6 and 7 are not read.</param>
     /// <returns>DModel floats.</returns>
     /// <exception cref="ArgumentException">No positions.</exception>
-    public float[] Embed(ReadOnlyMemory<byte> tracks)
-    {
-        foreach (var result in EmbedAll([tracks], t => t)) return result.Vector;
-        throw new InvalidOperationException("no result");
-    }
+    /// <exception cref="InvalidOperationException">A call is under way on this embedder.</exception>
+    /// <exception cref="ObjectDisposedException">The embedder is disposed.</exception>
+    public float[] Embed(ReadOnlyMemory<byte> tracks) => EmbedAll([tracks], t => t).Single().Vector;
 
     /// <summary>Embeds many records as a stream: results come in the order of input, a few chunks after their record was read.</summary>
     /// <param name="records">Read lazily, on the calling thread. Its exceptions pass through unchanged.</param>
-    /// <param name="tracks">Track bytes of a record, at least one.</param>
-    /// <param name="positions">Receives per-position results, or null.</param>
+    /// <param name="tracks">Track bytes of a record, at least one; see <see cref="Embed"/>. They must not change before the record's result has come.</param>
+    /// <param name="positions">Receives per-position results, or null. Its exceptions pass through unchanged.</param>
+    /// <returns>One result per record, computed while it is enumerated.</returns>
     /// <exception cref="ArgumentException">A record without positions.</exception>
+    /// <exception cref="InvalidOperationException">Another call is under way on this embedder.</exception>
+    /// <exception cref="ObjectDisposedException">The embedder is disposed.</exception>
     public IEnumerable<Embedded<TRecord>> EmbedAll<TRecord>(IEnumerable<TRecord> records, Func<TRecord, ReadOnlyMemory<byte>> tracks, PositionHandler<TRecord>? positions = null)
     {
-        if (Interlocked.Exchange(ref _busy, 1) != 0) throw new InvalidOperationException("this embedder is already at work: use one per concurrent caller");
+        ArgumentNullException.ThrowIfNull(records);
+        ArgumentNullException.ThrowIfNull(tracks);
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        return _whole is null ? Stream(_engine!, _scheduler!, records, tracks, positions) : OneByOne(_whole, records, tracks, positions);
+    }
+
+    /// <summary>Ends the threads and frees the packed weights; at once, or with the end of the enumeration that is under way.</summary>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            if (_disposed) return;
+            _disposed = true;
+            if (_busy) return;
+        }
+        Free();
+    }
+
+    private IEnumerable<Embedded<TRecord>> Stream<TRecord>(StreamEngine engine, StreamScheduler scheduler, IEnumerable<TRecord> records, Func<TRecord, ReadOnlyMemory<byte>> tracks, PositionHandler<TRecord>? positions)
+    {
+        Enter();
         try
         {
             var finished = new Queue<Record<TRecord>>();
             var free = new Stack<Chunk>();
-            _scheduler.Completed = chunk =>
+            scheduler.Completed = chunk =>
             {
                 foreach (var s in chunk.Segments)
                     if (s.IsLast) lock (finished) finished.Enqueue((Record<TRecord>)s.Record);
@@ -104,11 +149,11 @@ public sealed class Embedder : IDisposable
             Chunk? own = null;
             while (true)
             {
-                int version = _scheduler.Version;
-                while (!ended && _scheduler.HasRoom)
+                int version = scheduler.Version;
+                while (!ended && scheduler.HasRoom)
                 {
-                    var chunk = Rent(free);
-                    while (chunk.Rows < _engine.ChunkRows)
+                    var chunk = Rent(engine, free);
+                    while (chunk.Rows < engine.ChunkRows)
                     {
                         if (current is null)
                         {
@@ -117,66 +162,125 @@ public sealed class Embedder : IDisposable
                                 ended = true;
                                 break;
                             }
-                            current = Begin(source.Current, tracks(source.Current), positions);
+                            current = Begin(source.Current, tracks, positions);
                         }
-                        int take = Math.Min(_engine.ChunkRows - chunk.Rows, current.Tracks.Length - current.Fed);
+                        int take = Math.Min(engine.ChunkRows - chunk.Rows, current.Tracks.Length - current.Fed);
                         current.Tracks.Span.Slice(current.Fed, take).CopyTo(chunk.Tracks.AsSpan(chunk.Rows));
                         chunk.Segments.Add(new Segment(current, chunk.Rows, take, current.Fed));
                         chunk.Rows += take;
                         current.Fed += take;
                         if (current.Fed == current.Tracks.Length) current = null;
                     }
-                    if (chunk.Rows > 0) _scheduler.Add(chunk);
+                    if (chunk.Rows > 0) scheduler.Add(chunk);
                 }
                 while (true)
                 {
                     Record<TRecord>? record;
                     lock (finished) if (!finished.TryDequeue(out record)) break;
-                    yield return Result(record);
+                    var wide = new double[Dimension];
+                    engine.Finish(record, wide);
+                    yield return Result(record.Item, wide);
+                    ObjectDisposedException.ThrowIf(_disposed, this);
                 }
-                if (ended && _scheduler.Idle)
+                if (ended && scheduler.Idle)
                 {
                     lock (finished) if (finished.Count == 0) yield break;
                     continue;
                 }
-                _scheduler.Help(ref own, version);
+                scheduler.Help(ref own, version);
             }
         }
         finally
         {
-            _scheduler.Reset();
-            Volatile.Write(ref _busy, 0);
+            scheduler.Reset();
+            Leave();
         }
     }
 
-    /// <summary>Ends the threads and frees the packed weights.</summary>
-    public void Dispose()
+    private IEnumerable<Embedded<TRecord>> OneByOne<TRecord>(WholeRecordEncoder encoder, IEnumerable<TRecord> records, Func<TRecord, ReadOnlyMemory<byte>> tracks, PositionHandler<TRecord>? positions)
     {
-        _scheduler.Dispose();
-        _engine.Dispose();
+        Enter();
+        try
+        {
+            foreach (var item in records)
+            {
+                var record = Begin(item, tracks, positions);
+                encoder.Encode(record);
+                yield return Result(item, record.Pool);
+                ObjectDisposedException.ThrowIf(_disposed, this);
+            }
+        }
+        finally
+        {
+            Leave();
+        }
     }
 
-    private Chunk Rent(Stack<Chunk> free)
+    private void Enter()
+    {
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_busy) throw new InvalidOperationException("this embedder is already at work: use one per concurrent caller");
+            _busy = true;
+        }
+    }
+
+    private void Leave()
+    {
+        lock (_gate)
+        {
+            _busy = false;
+            if (!_disposed) return;
+        }
+        Free();
+    }
+
+    private void Free()
+    {
+        _scheduler?.Dispose();
+        _engine?.Dispose();
+        _whole?.Dispose();
+    }
+
+    private static EmbedderOptions Checked(EmbedderOptions o)
+    {
+        if (o.DType is not (DType.F32 or DType.F64)) throw new ArgumentException($"embedding in {o.DType}: choose F32 or F64", nameof(o));
+        if (!Enum.IsDefined(o.Pooling)) throw new ArgumentException($"pooling {o.Pooling}: choose Mean, Last or Max", nameof(o));
+        if (o.Threads is < 0 or > MostThreads) throw new ArgumentException($"{o.Threads} threads: choose 1 to {MostThreads}, or 0 for one per processor", nameof(o));
+        if (o.ChunkLength is < 0 or > LongestChunk) throw new ArgumentException($"chunks of {o.ChunkLength} positions: choose 1 to {LongestChunk}, or 0 for the default", nameof(o));
+        return o;
+    }
+
+    // The kernels' memory is laid out by the configuration: a tensor of another size must not get there.
+    private static Func<string, double[]> Sized(MambaConfig config, Func<string, double[]> tensor)
+    {
+        var counts = EncoderLayout.Tensors(config).ToDictionary(t => t.Name, t => t.Shape.Aggregate(1L, (a, b) => a * b));
+        return name =>
+        {
+            double[] values = tensor(name);
+            return values.LongLength == counts[name] ? values : throw new CheckpointException(null, name, $"holds {values.LongLength} elements; the configuration wants {counts[name]}");
+        };
+    }
+
+    private static Chunk Rent(StreamEngine engine, Stack<Chunk> free)
     {
         Chunk? chunk;
-        lock (free) if (!free.TryPop(out chunk)) chunk = new Chunk { Tracks = new byte[_engine.ChunkRows] };
+        lock (free) if (!free.TryPop(out chunk)) chunk = new Chunk { Tracks = new byte[engine.ChunkRows] };
         chunk.Rows = 0;
         chunk.Segments.Clear();
         return chunk;
     }
 
-    private Record<TRecord> Begin<TRecord>(TRecord item, ReadOnlyMemory<byte> tracks, PositionHandler<TRecord>? positions)
+    private Record<TRecord> Begin<TRecord>(TRecord item, Func<TRecord, ReadOnlyMemory<byte>> tracks, PositionHandler<TRecord>? positions)
     {
-        if (tracks.Length == 0) throw new ArgumentException("a record without positions cannot be embedded");
-        return new Record<TRecord> { Item = item, Tracks = tracks, Pool = new double[Dimension], Handler = positions };
+        var bytes = tracks(item);
+        if (bytes.Length == 0) throw new ArgumentException("the record has no positions: an embedding needs at least one nucleotide", nameof(tracks));
+        return new Record<TRecord> { Item = item, Tracks = bytes, Pool = new double[Dimension], Handler = positions };
     }
 
-    private Embedded<TRecord> Result<TRecord>(Record<TRecord> record)
-    {
-        var wide = new double[Dimension];
-        _engine.Finish(record, wide);
-        return new Embedded<TRecord>(record.Item, Array.ConvertAll(wide, v => (float)v), _options.DType == DType.F64 ? wide : null);
-    }
+    private Embedded<TRecord> Result<TRecord>(TRecord item, double[] wide) =>
+        new(item, Array.ConvertAll(wide, v => (float)v), _options.DType == DType.F64 ? wide : null);
 
     private sealed class Record<TRecord> : StreamRecord
     {

@@ -13,16 +13,16 @@ public enum Pooling
     Max,
 }
 
-/// <summary>Options of an <see cref="Embedder"/>. None of them but dtype and vector width changes a bit of the result.</summary>
+/// <summary>Options of an <see cref="Embedder"/>. Threads and chunk length change no bit of the result; dtype and vector width change its rounding.</summary>
 public sealed record EmbedderOptions
 {
-    /// <summary>Threads; 0 takes one per logical processor.</summary>
+    /// <summary>Threads, the calling one included, at most 1,024; 0 takes one per logical processor.</summary>
     public int Threads { get; init; }
     /// <summary><see cref="DType.F32"/>, or <see cref="DType.F64"/> for checking.</summary>
     public DType DType { get; init; } = DType.F32;
     /// <summary>How positions become one vector.</summary>
     public Pooling Pooling { get; init; } = Pooling.Mean;
-    /// <summary>Positions that go through the layers together; 0 chooses.</summary>
+    /// <summary>Positions that go through the layers together, at most 65,536; 0 chooses.</summary>
     public int ChunkLength { get; init; }
     /// <summary>512, 256 or 128 bits; 0 takes the widest that the processor runs at full speed.</summary>
     public int VectorWidth { get; init; }

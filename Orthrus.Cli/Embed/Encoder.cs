@@ -79,6 +79,8 @@ internal sealed class Encoder : IDisposable
         var encoder = new Encoder(model, options, model.Config.NTracks == 6 ? Origin(options.Input) : "none");
         if (!model.Trained) say($"model: {model.Name}, random weights: its embeddings are a baseline, not a trained model's (give --model PATH for one)");
         else say($"model: {model.Name}, {model.Config.DModel} x {model.Config.NLayer}, {model.Config.NTracks} tracks");
+        if (encoder._embedder.BytesPerNucleotide is > 0 and var bytes)
+            say($"the model is bidirectional: records are held whole in memory, {bytes / 1000.0:0.0} kB per nucleotide of the longest one");
         if (model.Config.NTracks == 4 && (hasTracks || options.Input.Annotation is not null)) say("the model reads 4 tracks: CDS and exons of the input are ignored");
         return encoder;
     }
@@ -108,20 +110,37 @@ internal sealed class Encoder : IDisposable
             }
         }
 
-        void Take(EmbedItem item, int start, ReadOnlySpan<float> rows, ReadOnlySpan<double> rows64) =>
+        void Take(EmbedItem item, int start, ReadOnlySpan<float> rows, ReadOnlySpan<double> rows64)
+        {
+            RequireFinite(item.Transcript.Id, rows, rows64);
             order.Add(item, typeof(T) == typeof(float)
                 ? System.Runtime.InteropServices.MemoryMarshal.Cast<float, T>(rows)
                 : System.Runtime.InteropServices.MemoryMarshal.Cast<double, T>(rows64));
+        }
     }
 
     private IEnumerable<(EmbedItem, EmbeddedVector)> Vectors(IEnumerable<EmbedItem> items, PositionHandler<EmbedItem>? positions, Action<EmbedItem> done)
     {
         foreach (var result in _embedder.EmbedAll(items, static i => i.Transcript.Tracks, positions))
         {
+            RequireFinite(result.Record.Transcript.Id, result.Vector, result.Vector64);
             done(result.Record);
             Interlocked.Add(ref _nucleotides, result.Record.Transcript.Length);
             yield return (result.Record, new EmbeddedVector(result.Vector, result.Vector64));
         }
+    }
+
+    // Weights are finite, but products of large ones need not be.
+    private void RequireFinite(string id, ReadOnlySpan<float> single, ReadOnlySpan<double> wide)
+    {
+        bool finite = true;
+        if (_wide)
+            foreach (double v in wide) finite &= double.IsFinite(v);
+        else
+            foreach (float v in single) finite &= float.IsFinite(v);
+        if (!finite)
+            throw new InputDataException(_model.Source, "record " + id, $"the model's numbers overflow {(_wide ? "F64" : "F32")}: the embedding is not finite",
+                _wide ? "the model's training diverged: use another model" : "try --dtype f64, or another model");
     }
 
     public void Dispose() => _embedder.Dispose();

@@ -47,7 +47,9 @@ internal static class CheckpointFile
         var encoder = new StateDict();
         var heads = new StateDict();
         foreach (var t in parsed.Tensors) (ModelAssembly.IsHead(t.Name) ? heads : encoder).Add(t);
-        var config = ModelAssembly.Infer(path, encoder, depthKnown: expected is not null);
+        bool bidirectional = (expected?.Bidirectional ?? false) || ModelAssembly.IsBidirectional(path, parsed.Provenance);
+        if (bidirectional) encoder = ModelAssembly.WithoutTiedCopies(path, encoder);
+        var config = ModelAssembly.Infer(path, encoder, depthKnown: expected is not null) with { Bidirectional = bidirectional };
         ModelAssembly.Validate(path, config, encoder);
         return new OrthrusModel
         {

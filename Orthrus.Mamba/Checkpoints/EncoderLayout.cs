@@ -3,7 +3,12 @@ namespace Orthrus.Mamba;
 /// <summary>Names and shapes of an encoder's tensors in published order, and how they are initialised.</summary>
 public static class EncoderLayout
 {
-    /// <summary>Names and shapes, in the order of upstream's state dict: 4 + 11 NLayer tensors.</summary>
+    private const string Forward = "mamba_fwd.", Reverse = "mamba_rev.";
+
+    /// <summary>
+    /// Names and shapes, in the order of upstream's state dict: 4 + 11 NLayer tensors. A bidirectional encoder has 4 + 18 NLayer: its reverse mixers
+    /// share in_proj and out_proj with the forward ones, and the shared tensors stand under the forward name alone.
+    /// </summary>
     public static IEnumerable<(string Name, long[] Shape)> Tensors(MambaConfig c)
     {
         long d = c.DModel, e = c.DInner, r = c.DtRank, n = c.DState;
@@ -12,15 +17,19 @@ public static class EncoderLayout
         for (int i = 0; i < c.NLayer; i++)
         {
             string p = $"layers.{i}.";
-            yield return (p + "mixer.A_log", [e, n]);
-            yield return (p + "mixer.D", [e]);
-            yield return (p + "mixer.in_proj.weight", [2 * e, d]);
-            yield return (p + "mixer.conv1d.weight", [e, 1, c.DConv]);
-            yield return (p + "mixer.conv1d.bias", [e]);
-            yield return (p + "mixer.x_proj.weight", [r + 2 * n, e]);
-            yield return (p + "mixer.dt_proj.weight", [e, r]);
-            yield return (p + "mixer.dt_proj.bias", [e]);
-            yield return (p + "mixer.out_proj.weight", [d, e]);
+            foreach (string direction in c.Bidirectional ? new[] { Forward, Reverse } : [""])
+            {
+                string mixer = p + "mixer." + direction;
+                yield return (mixer + "A_log", [e, n]);
+                yield return (mixer + "D", [e]);
+                if (direction != Reverse) yield return (mixer + "in_proj.weight", [2 * e, d]);
+                yield return (mixer + "conv1d.weight", [e, 1, c.DConv]);
+                yield return (mixer + "conv1d.bias", [e]);
+                yield return (mixer + "x_proj.weight", [r + 2 * n, e]);
+                yield return (mixer + "dt_proj.weight", [e, r]);
+                yield return (mixer + "dt_proj.bias", [e]);
+                if (direction != Reverse) yield return (mixer + "out_proj.weight", [d, e]);
+            }
             yield return (p + "norm.weight", [d]);
             yield return (p + "norm.bias", [d]);
         }
@@ -42,7 +51,7 @@ public static class EncoderLayout
         {
             var random = new Tensor.SampleRandom(seed ^ Fnv1a(name));
             var values = new float[shape.Aggregate(1L, (a, b) => a * b)];
-            string leaf = name.Split('.', 3) is [_, _, var rest] && name.StartsWith("layers.", StringComparison.Ordinal) ? rest : name;
+            string leaf = name.Split('.', 3) is [_, _, var rest] && name.StartsWith("layers.", StringComparison.Ordinal) ? rest.Replace(Forward, "").Replace(Reverse, "") : name;
             for (int i = 0; i < values.Length; i++) values[i] = (float)Initial(leaf, c, i, random);
             state.Add(StateTensor.FromSingle(name, values, shape));
         }

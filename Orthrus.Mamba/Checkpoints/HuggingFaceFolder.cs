@@ -19,6 +19,7 @@ internal static class HuggingFaceFolder
         var encoder = new StateDict();
         var heads = new StateDict();
         foreach (var t in parsed.Tensors) (ModelAssembly.IsHead(t.Name) ? heads : encoder).Add(t);
+        if (config.Bidirectional) encoder = ModelAssembly.WithoutTiedCopies(weights, encoder);
         ModelAssembly.Validate(weights, config, encoder);
         if (hasMlmHead && !heads.Any(t => t.Name.StartsWith("sequence_head.", StringComparison.Ordinal)))
             throw new CheckpointException(weights, "sequence_head.fc1.weight", "config.json says has_mlm_head, the weights hold none");
@@ -51,6 +52,12 @@ internal static class HuggingFaceFolder
                 json.WriteString("AutoConfig", "orthrus_hf.OrthrusConfig");
                 json.WriteString("AutoModel", "orthrus_hf.OrthrusPretrainedModel");
                 json.WriteEndObject();
+                if (model.Config.Bidirectional)
+                {
+                    json.WriteBoolean(ModelAssembly.Bidirectional, true);
+                    json.WriteString(ModelAssembly.BidirectionalStrategyName, "add");
+                    json.WriteBoolean(ModelAssembly.BidirectionalTie, true);
+                }
                 json.WriteBoolean("has_mlm_head", heads.Length > 0);
                 json.WriteNumber("mlm_head_body", mlm?.Body ?? 512);
                 json.WriteNumber("mlm_head_dim", mlm?.DOut ?? 4);
@@ -83,7 +90,8 @@ internal static class HuggingFaceFolder
             foreach (var p in root.EnumerateObject()) said.TryAdd(p.Name, p.Value.ToString());
             entries = said;
             // Defaults are those of upstream's configuration class.
-            return ModelAssembly.Checked(path, Number(path, root, "ssm_model_dim", 256), Number(path, root, "ssm_n_layers", 3), Number(path, root, "n_tracks", 4));
+            var sizes = ModelAssembly.Checked(path, Number(path, root, "ssm_model_dim", 256), Number(path, root, "ssm_n_layers", 3), Number(path, root, "n_tracks", 4));
+            return sizes with { Bidirectional = ModelAssembly.IsBidirectional(path, entries) };
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or IOException or UnauthorizedAccessException)
         {

@@ -12,6 +12,9 @@ internal static class ModelAssembly
     internal static readonly string[] HeadPrefixes =
         ["projection_head.", "contrastive_projection_head.", "splice_self_head.", "ortho_head.", "sequence_head.", "splice_head.", "codon_head."];
 
+    /// <summary>Entries of a configuration, or of a safetensors file's metadata, that say how a bidirectional encoder joins its directions.</summary>
+    internal const string Bidirectional = "bidirectional", BidirectionalStrategyName = "bidirectional_strategy", BidirectionalTie = "bidirectional_weight_tie";
+
     internal static bool IsHead(string name) => HeadPrefixes.Any(p => name.StartsWith(p, StringComparison.Ordinal));
 
     /// <summary>Sizes from names and shapes, for a file that says them nowhere else.</summary>
@@ -52,6 +55,43 @@ internal static class ModelAssembly
         return new MambaConfig((int)width, (int)layers, (int)tracks);
     }
 
+    /// <summary>
+    /// Whether the entries declare the bidirectional variant, of which only the form with a sum and shared projections is known. Keys of tensors are no
+    /// declaration: they do not say how the directions are joined.
+    /// </summary>
+    internal static bool IsBidirectional(string file, IReadOnlyDictionary<string, string> entries)
+    {
+        if (!entries.TryGetValue(Bidirectional, out string? declared)) return false;
+        if (!bool.TryParse(declared, out bool yes)) throw new CheckpointException(file, Bidirectional, $"is {Brief(declared)}, neither true nor false");
+        if (!yes) return false;
+        if (entries.TryGetValue(BidirectionalStrategyName, out string? strategy) && strategy != "add")
+            throw new CheckpointException(file, BidirectionalStrategyName, $"is {Brief(strategy)}; only add is known");
+        if (entries.TryGetValue(BidirectionalTie, out string? tie) && !(bool.TryParse(tie, out bool tied) && tied))
+            throw new CheckpointException(file, BidirectionalTie, $"is {Brief(tie)}; only directions that share in_proj and out_proj are known");
+        return true;
+    }
+
+    /// <summary>The tensors of a bidirectional encoder without the second copies of shared ones, which PyTorch's state dicts hold.</summary>
+    internal static StateDict WithoutTiedCopies(string file, StateDict encoder)
+    {
+        const string reverse = ".mamba_rev.";
+        var result = new StateDict();
+        foreach (var t in encoder)
+        {
+            if (t.Name.EndsWith(reverse + "in_proj.weight", StringComparison.Ordinal) || t.Name.EndsWith(reverse + "out_proj.weight", StringComparison.Ordinal))
+            {
+                string original = t.Name.Replace(reverse, ".mamba_fwd.");
+                if (!encoder.Contains(original)) throw new CheckpointException(file, original, "the tensor is missing");
+                if (!t.Shape.SequenceEqual(encoder[original].Shape) || t.DType != encoder[original].DType || !t.ToBytes().AsSpan().SequenceEqual(encoder[original].ToBytes()))
+                    throw new CheckpointException(file, t.Name, "differs from the forward direction's: only directions that share in_proj and out_proj are known");
+            }
+            else result.Add(t);
+        }
+        return result;
+    }
+
+    private static string Brief(string text) => text.Length <= 60 ? text : text[..60] + "...";
+
     /// <summary>Requires exactly the tensors of the configuration, floating and finite.</summary>
     internal static void Validate(string file, MambaConfig config, StateDict encoder)
     {
@@ -59,7 +99,8 @@ internal static class ModelAssembly
         int stored = 0;
         while (encoder.Contains($"layers.{stored}.norm.weight") || encoder.Contains($"layers.{stored}.mixer.A_log")) stored++;
         if (encoder.FirstOrDefault(t => t.Name.Contains(".mamba_fwd.", StringComparison.Ordinal) || t.Name.Contains(".mamba_rev.", StringComparison.Ordinal)) is { } bidirectional && !config.Bidirectional)
-            throw new CheckpointException(file, bidirectional.Name, "the checkpoint is of a bidirectional encoder, the configuration is unidirectional");
+            throw new CheckpointException(file, bidirectional.Name, "the checkpoint is of a bidirectional encoder, and nothing in it says how the directions are joined",
+                "give a folder whose config.json has \"bidirectional\": true");
         if (stored != config.NLayer && encoder.Contains("embedding.weight"))
             throw new CheckpointException(file, null, $"the configuration says {config.NLayer} layers, the file holds {stored}");
         var expected = new HashSet<string>(StringComparer.Ordinal);

@@ -36,17 +36,22 @@ public sealed class OrthrusModel
 
     /// <summary>Loads a model.</summary>
     /// <param name="pathOrName">A folder, a file of any supported form, or the name of a built-in model.</param>
-    /// <param name="expected">Sizes that the encoder must have; null takes what the file says. A bare weights file whose last layers are missing can be told no other way.</param>
+    /// <param name="expected">
+    /// Sizes that the encoder must have; null takes what the file says. A bare weights file whose last layers are missing can be told no other way, nor one of
+    /// a bidirectional encoder that does not say that it is one.
+    /// </param>
     /// <exception cref="CheckpointException">Missing, broken, hostile or unfitting files.</exception>
     public static OrthrusModel Load(string pathOrName, MambaConfig? expected = null)
     {
         var model = Read(pathOrName, expected);
-        if (expected is not null && (model.Config.DModel, model.Config.NLayer, model.Config.NTracks) != (expected.DModel, expected.NLayer, expected.NTracks))
+        if (expected is not null && Compared(model.Config) != Compared(expected))
             throw new CheckpointException(pathOrName, null, $"holds an encoder of {Words(model.Config)}, not {Words(expected)}", "give the configuration that belongs to it");
         return model;
     }
 
-    private static string Words(MambaConfig c) => $"{c.DModel} x {c.NLayer} with {c.NTracks} tracks";
+    private static (int, int, int, bool) Compared(MambaConfig c) => (c.DModel, c.NLayer, c.NTracks, c.Bidirectional);
+
+    private static string Words(MambaConfig c) => $"{c.DModel} x {c.NLayer} with {c.NTracks} tracks{(c.Bidirectional ? ", bidirectional" : "")}";
 
     private static OrthrusModel Read(string pathOrName, MambaConfig? expected)
     {
@@ -63,7 +68,7 @@ public sealed class OrthrusModel
     /// <summary>A model with random weights by upstream's initialisation.</summary>
     /// <param name="config">Sizes.</param>
     /// <param name="seed">Same seed, same weights, on every machine.</param>
-    public static OrthrusModel Create(MambaConfig config, ulong seed) => Random(config, seed, $"random-{config.DModel}x{config.NLayer}-{config.NTracks}track", "random");
+    public static OrthrusModel Create(MambaConfig config, ulong seed) => Random(config, seed, $"random-{config.DModel}x{config.NLayer}-{config.NTracks}track{(config.Bidirectional ? "-bidirectional" : "")}", "random");
 
     /// <summary>Writes config.json and model.safetensors as upstream's code reads them; aside first, then renamed.</summary>
     /// <param name="folder">The folder to make or fill.</param>
@@ -71,8 +76,13 @@ public sealed class OrthrusModel
 
     /// <summary>Writes encoder and heads into one safetensors file, under the names of the published form; aside first, then renamed.</summary>
     /// <param name="path">The file to make or replace.</param>
-    public void SaveSafeTensors(string path) => SafeTensors.Write(path, [.. Encoder, .. Heads],
-        Trained ? new Dictionary<string, string> { ["format"] = "pt" } : new Dictionary<string, string> { ["format"] = "pt", ["trained"] = bool.FalseString });
+    public void SaveSafeTensors(string path)
+    {
+        var metadata = new Dictionary<string, string> { ["format"] = "pt" };
+        if (!Trained) metadata["trained"] = bool.FalseString;
+        if (Config.Bidirectional) metadata[ModelAssembly.Bidirectional] = "true";
+        SafeTensors.Write(path, [.. Encoder, .. Heads], metadata);
+    }
 
     private static OrthrusModel Random(MambaConfig config, ulong seed, string name, string source)
     {

@@ -86,10 +86,12 @@ public sealed class MambaMixer : Module
         var z = Functions.Linear(tape, u, tape.Rows(inProj, _inner, _inner), Variable.None);
         var kernel = tape.Reshape(tape.Use(ConvWeight), new Shape(_inner, ConvWeight.Shape.Last));
         var (c, conv) = Functions.ConvSiLU(tape, x, kernel, tape.Use(ConvBias), initial.Conv);
+        tape.Free(x);
         var dt = Functions.Linear(tape, c, tape.Rows(xProj, 0, _rank), Variable.None);
         var b = Functions.Linear(tape, c, tape.Rows(xProj, _rank, _state), Variable.None);
         var readout = Functions.Linear(tape, c, tape.Rows(xProj, _rank + _state, _state), Variable.None);
         var delta = Functions.Linear(tape, dt, tape.Use(DtWeight), Variable.None);
+        tape.Free(dt);
         var (g, scan) = Functions.SelectiveScan(tape, c, delta, tape.Use(ALog), b, readout, tape.Use(D), z, tape.Use(DtBias), initial.Scan);
         final = new(frame.Keep(conv), frame.Keep(scan));
         return frame.Keep(Functions.Linear(tape, g, tape.Use(OutProj), Variable.None));

@@ -38,6 +38,12 @@ public abstract class Device : IDisposable
     /// <summary>Largest <see cref="LiveBytes"/> so far.</summary>
     public long PeakBytes => Pool.PeakBytes;
 
+    /// <summary>Bytes of returned blocks that are kept for the next ones of their size.</summary>
+    public long CachedBytes => Pool.FreeBytes;
+
+    /// <summary>Gives the cached blocks back to the system, for work whose sizes do not repeat.</summary>
+    public void Trim() => Pool.Trim();
+
     internal abstract nint Allocate(long bytes);
     internal abstract void Free(nint block, long bytes);
     internal abstract void Upload(nint to, ReadOnlySpan<byte> from);
