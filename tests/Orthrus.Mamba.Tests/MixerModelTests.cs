@@ -17,6 +17,8 @@ public class MixerModelTests
     [InlineData(512, 3, 4, 5_090_816)]
     [InlineData(512, 12, 4, 20_352_512)]
     [InlineData(1024, 6, 6, 40_018_944)]
+    [InlineData(1024, 12, 6, 80_028_672)]
+    [InlineData(512, 80, 6, 135_664_128)]
     [InlineData(64, 3, 6, 98_880)]
     public void Parameter_counts(int d, int n, int tracks, long count)
     {
@@ -24,6 +26,7 @@ public class MixerModelTests
         using var store = new ParameterStore(device, DType.F32);
         var model = new MixerModel(store, new(d, n, tracks));
         Assert.Equal(count, model.ParameterCount());
+        Assert.Equal(count, EncoderLayout.ParameterCount(new(d, n, tracks)));
         Assert.Equal(4 + 11 * n, model.NamedParameters().Count);
     }
 
@@ -35,7 +38,11 @@ public class MixerModelTests
     {
         using var device = new CpuDevice(1);
         using var store = new ParameterStore(device, DType.F32);
-        Assert.Equal(count, new ProjectionHead(store, new(d)).ParameterCount());
+        var head = new ProjectionHead(store, new(d));
+        Assert.Equal(count, head.ParameterCount());
+        // Encoder and projector of the published runs together.
+        foreach (var (layers, tracks, sum) in d switch { 256 => [(3, 4, 1_778_432), (3, 6, 1_778_944)], 512 => [(6, 6, 10_771_968), (6, 4, 10_770_944)], _ => Array.Empty<(int, int, int)>() })
+            Assert.Equal(sum, EncoderLayout.ParameterCount(new(d, layers, tracks)) + head.ParameterCount());
         if (d == 512) Assert.Equal(529_408, new PositionHead(store, d).ParameterCount());
     }
 
