@@ -72,7 +72,7 @@ internal unsafe struct ConvCall<T> where T : unmanaged, IBinaryFloatingPointIeee
             v = V.Fma(V.Load(rows[2] + e), V.Load(taps + 2 * stride), v);
             return V.Fma(V.Load(rows[3] + e), V.Load(taps + 3 * stride), v);
         }
-        for (int k = 0; k < K; k++, taps += stride) v = V.Fma(PartialVector.Load<V, T>(rows[k] + e, count), V.Load(taps), v);
+        for (int k = 0; k < K; k++, taps += stride) v = V.Fma(Edge.Load<V, T>(rows[k] + e, count), V.Load(taps), v);
         return v;
     }
 }
@@ -122,7 +122,7 @@ internal unsafe struct ConvForward<T> : IVectorCode<T> where T : unmanaged, IBin
                 int count = Math.Min(V.Lanes, end - e);
                 V v = ConvCall<T>.Convolve<V>(rows, taps, stride, K, e, count);
                 if (!linear) v *= ScanMath.Sigmoid<V, T>(v, out _);
-                PartialVector.Store(y + e, v, count);
+                Edge.Store(y + e, v, count);
             }
         }
     }
@@ -150,7 +150,7 @@ internal unsafe struct ConvBackward<T> : IVectorCode<T> where T : unmanaged, IBi
         job.Sums = Scratch.Empty(new Shape(Call.Items, sums), dtype).Pointer<T>();
         Workers.Run(Call.Items, ref job);
         T* total = Scratch.Empty(new Shape(sums), dtype).Pointer<T>();
-        PartialSums<T>.Add(Workers, job.Sums, Call.Items, sums, total);
+        BlockSums.Total(Workers, 8 * sizeof(T) * V.Lanes, job.Sums, Call.Items, sums, total);
         for (int e = 0; e < E; e++)
         {
             for (int k = 0; DWeight is not null && k < K; k++) DWeight[(nint)e * K + k] = total[(nint)k * Call.Stride + e];
@@ -211,7 +211,7 @@ internal unsafe struct ConvBackward<T> : IVectorCode<T> where T : unmanaged, IBi
             for (int i = 0; i < width; i += V.Lanes)
             {
                 int count = Math.Min(V.Lanes, width - i);
-                V d = PartialVector.Load<V, T>(dy + first + i, count);
+                V d = Edge.Load<V, T>(dy + first + i, count);
                 if (!linear)
                 {
                     V v = ConvCall<T>.Convolve<V>(rows, taps, stride, K, first + i, count), s = ScanMath.Sigmoid<V, T>(v, out V rest);
@@ -230,7 +230,7 @@ internal unsafe struct ConvBackward<T> : IVectorCode<T> where T : unmanaged, IBi
                 int count = Math.Min(V.Lanes, width - i);
                 V v = V.Load(g + i);
                 T* to = sums + first + i;
-                for (int k = 0; k < K; k++, to += stride) V.Store(to, V.Fma(v, PartialVector.Load<V, T>(rows[k] + first + i, count), V.Load(to)));
+                for (int k = 0; k < K; k++, to += stride) V.Store(to, V.Fma(v, Edge.Load<V, T>(rows[k] + first + i, count), V.Load(to)));
                 V.Store(to, V.Load(to) + v);
             }
         }
@@ -242,10 +242,10 @@ internal unsafe struct ConvBackward<T> : IVectorCode<T> where T : unmanaged, IBi
             for (int i = 0; i < width; i += V.Lanes)
             {
                 int count = Math.Min(V.Lanes, width - i);
-                V v = PartialVector.Load<V, T>(state + first + i, count);
+                V v = Edge.Load<V, T>(state + first + i, count);
                 T* from = g + i, tap = taps + (K - 1) * stride + first + i;
                 for (int k = 0; k < K; k++, from += Tile, tap -= stride) v = V.Fma(V.Load(from), V.Load(tap), v);
-                PartialVector.Store(into + first + i, v, count);
+                Edge.Store(into + first + i, v, count);
             }
         }
     }

@@ -60,7 +60,7 @@ public sealed class Linear : IOp<NoAttr>
         int K = w.Shape[1], O = w.Shape[0];
         if (!args.InputGrads[X].IsNone) Gemm.Times(args.Scratch, dy.Pointer<T>(), rows, O, w.Pointer<T>(), K, args.InputGrads[X].Pointer<T>());
         if (!args.InputGrads[Weight].IsNone) Gemm.TransposedTimes(args.Scratch, dy.Pointer<T>(), rows, O, x.Pointer<T>(), K, args.InputGrads[Weight].Pointer<T>());
-        if (!args.InputGrads[Bias].IsNone) ColumnSum.Run(args.Scratch, dy.Pointer<T>(), rows, O, args.InputGrads[Bias].Pointer<T>());
+        if (!args.InputGrads[Bias].IsNone) BlockSums.OfColumns(args, dy.Pointer<T>(), rows, O, args.InputGrads[Bias].Pointer<T>());
     }
 
     /// <inheritdoc/>

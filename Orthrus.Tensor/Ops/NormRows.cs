@@ -70,8 +70,8 @@ internal static class NormRows
             Rows = shape.Rows, D = shape.Last, Eps = T.CreateTruncating(eps), Centred = bias >= 0,
         };
         VectorJobs.Run<T, NormBackward<T>>(args.Workers, args.VectorWidth, blocks, ref job);
-        BlockSums.Total(args, job.DWeight, blocks, shape.Last, dWeight);
-        BlockSums.Total(args, job.DBias, blocks, shape.Last, dBias);
+        BlockSums.Total(args.Workers, args.VectorWidth, job.DWeight, blocks, shape.Last, dWeight);
+        BlockSums.Total(args.Workers, args.VectorWidth, job.DBias, blocks, shape.Last, dBias);
     }
 
     private static unsafe T* PointerOrNull<T>(in Tensor t) where T : unmanaged => t.IsNone ? null : t.Pointer<T>();

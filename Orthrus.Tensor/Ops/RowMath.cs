@@ -107,35 +107,16 @@ internal static unsafe class RowMath
         int i = 0;
         for (; i <= n - V.Lanes; i += V.Lanes)
         {
-            V e = Exp<V, T>(V.Load(x + i) - from);
+            V e = VectorMath.Exp<V, T>(V.Load(x + i) - from);
             sum += e;
             if (y is not null) V.Store(y + i, e);
         }
         if (i < n)
         {
-            V e = Exp<V, T>(Edge.Load(x + i, n - i, V.Set(T.NegativeInfinity)) - from);
+            V e = VectorMath.Exp<V, T>(Edge.Load(x + i, n - i, V.Set(T.NegativeInfinity)) - from);
             sum += e;
             if (y is not null) Edge.Store(y + i, e, n - i);
         }
         return V.Sum(sum);
     }
-
-    /// <summary>
-    /// exp(x) for x up to 88 (float) or 709 (double), within 3 units in the last place; 0 where the result would be subnormal, NaN for NaN.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static V Exp<V, T>(V x) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
-    {
-        bool single = typeof(T) == typeof(float);
-        // n ln 2 in two parts, the first with trailing zeros, so that x - n ln 2 keeps its last bits (Cody and Waite 1980).
-        V least = Set<V, T>(single ? -87.0 : -708.0), log2E = Set<V, T>(1.4426950408889634), magic = Set<V, T>(single ? 12582912.0 : 6755399441055744.0);
-        V shifted = V.Fma(V.Max(x, least), log2E, magic), n = shifted - magic;
-        V r = V.Fma(n, Set<V, T>(single ? -0.693145751953125 : -0.6931471803691238), V.Max(x, least));
-        r = V.Fma(n, Set<V, T>(single ? -1.428606765330187e-06 : -1.9082149292705877e-10), r);
-        V y = V.ScaleByLowBits(VectorMath.Exp2<V, T>(r * log2E), shifted);
-        return V.Ordered(x, V.Greater(least, x, V.Zero, y), x);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static V Set<V, T>(double value) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T> => V.Set(T.CreateTruncating(value));
 }

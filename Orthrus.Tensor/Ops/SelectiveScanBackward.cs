@@ -30,11 +30,12 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
         job.Out.DD = Scratch.Empty(new Shape(B, E), dtype).Pointer<T>();
         job.Out.DBias = Scratch.Empty(new Shape(B, E), dtype).Pointer<T>();
         Workers.Run(Call.Items, ref job);
-        PartialSums<T>.Add(Workers, job.Out.DB, Call.Groups, (long)B * L * N, DB);
-        PartialSums<T>.Add(Workers, job.Out.DC, Call.Groups, (long)B * L * N, DC);
-        PartialSums<T>.Add(Workers, job.Out.DA, B, (long)E * N, DA);
-        PartialSums<T>.Add(Workers, job.Out.DD, B, E, DD);
-        PartialSums<T>.Add(Workers, job.Out.DBias, B, E, DBias);
+        int width = 8 * sizeof(T) * V.Lanes;
+        BlockSums.Total(Workers, width, job.Out.DB, Call.Groups, (long)B * L * N, DB);
+        BlockSums.Total(Workers, width, job.Out.DC, Call.Groups, (long)B * L * N, DC);
+        BlockSums.Total(Workers, width, job.Out.DA, B, (long)E * N, DA);
+        BlockSums.Total(Workers, width, job.Out.DD, B, E, DD);
+        BlockSums.Total(Workers, width, job.Out.DBias, B, E, DBias);
     }
 
     private struct Job<V> : IParallelJob where V : unmanaged, ISimd<V, T>
@@ -147,8 +148,8 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
             bool skips = call.D is not null, gated = call.Z is not null;
             for (nint i = 0; i < rows * V.Lanes; i += V.Lanes, u += E, raw += E, z += E, g += E)
             {
-                V d = ScanMath.Softplus<V, T>(PartialVector.Load<V, T>(raw, count) + bias, out V slope), x = PartialVector.Load<V, T>(u, count);
-                V v = dy is null ? V.Zero : PartialVector.Load<V, T>(g, count);
+                V d = ScanMath.Softplus<V, T>(Edge.Load<V, T>(raw, count) + bias, out V slope), x = Edge.Load<V, T>(u, count);
+                V v = dy is null ? V.Zero : Edge.Load<V, T>(g, count);
                 V.Store(delta + i, d);
                 V.Store(slopes + i, slope);
                 V.Store(drive + i, d * x);
@@ -158,7 +159,7 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
                 if (gated)
                 {
                     // (z s)' = s + z s (1 - s)
-                    V gate = PartialVector.Load<V, T>(z, count), s = ScanMath.Sigmoid<V, T>(gate, out V rest), open = gate * s;
+                    V gate = Edge.Load<V, T>(z, count), s = ScanMath.Sigmoid<V, T>(gate, out V rest), open = gate * s;
                     V.Store(dgate + i, v * V.Fma(open, rest, s));
                     v *= open;
                 }
@@ -177,11 +178,11 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
             bool skips = call.D is not null, wantU = result.Du is not null, wantDelta = result.DDelta is not null, wantZ = result.Dz is not null;
             for (nint i = 0; i < rows * V.Lanes; i += V.Lanes, u += E, du += E, ddelta += E, dz += E)
             {
-                V x = PartialVector.Load<V, T>(u, count), g = V.Load(go + i), sum = V.Load(qb + i), v = V.Load(delta + i) * sum;
-                if (wantU) PartialVector.Store(du, skips ? V.Fma(skip, g, v) : v, count);
-                if (wantZ) PartialVector.Store(dz, V.Load(dgate + i) * V.Load(o + i), count);
+                V x = Edge.Load<V, T>(u, count), g = V.Load(go + i), sum = V.Load(qb + i), v = V.Load(delta + i) * sum;
+                if (wantU) Edge.Store(du, skips ? V.Fma(skip, g, v) : v, count);
+                if (wantZ) Edge.Store(dz, V.Load(dgate + i) * V.Load(o + i), count);
                 v = V.Fma(x, sum, ln2 * V.Load(qa + i)) * V.Load(slope + i);
-                if (wantDelta) PartialVector.Store(ddelta, v, count);
+                if (wantDelta) Edge.Store(ddelta, v, count);
                 sumBias += v;
                 sumD = V.Fma(g, x, sumD);
             }
@@ -209,31 +210,5 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
             internal T* Qb => from + 6 * Size;
             internal T* Qa => from + 7 * Size;
         }
-    }
-}
-
-/// <summary>Adds partial sums element by element, in their order.</summary>
-internal unsafe struct PartialSums<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>
-{
-    private const int Chunk = 16384;
-
-    private T* _parts, _result;
-    private int _count;
-    private long _stride;
-
-    /// <summary>result[i] = sum over p of parts[p, i]; nothing where no result is wanted.</summary>
-    internal static void Add(WorkerPool workers, T* parts, int count, long stride, T* result)
-    {
-        if (result is null) return;
-        var job = new PartialSums<T> { _parts = parts, _count = count, _stride = stride, _result = result };
-        workers.Run(checked((int)((stride + Chunk - 1) / Chunk)), ref job);
-    }
-
-    public readonly void Run(int index)
-    {
-        long from = (long)index * Chunk;
-        int n = (int)Math.Min(Chunk, _stride - from);
-        RowMath.Fill(_result + from, T.Zero, n);
-        for (int p = 0; p < _count; p++) RowMath.Add(_parts + p * _stride + from, _result + from, n);
     }
 }

@@ -101,7 +101,7 @@ internal unsafe struct ScanCall<T> where T : unmanaged, IBinaryFloatingPointIeee
     /// <summary>One value per channel, zeros where the operand is absent.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static V PerChannel<V>(T* values, int e, int count) where V : unmanaged, ISimd<V, T> =>
-        values is null ? V.Zero : PartialVector.Load<V, T>(values + e, count);
+        values is null ? V.Zero : Edge.Load<V, T>(values + e, count);
 
     /// <summary>delta after bias and softplus, and delta u, of one vector of channels: [rows][lanes].</summary>
     /// <param name="call">Operands.</param>
@@ -119,7 +119,7 @@ internal unsafe struct ScanCall<T> where T : unmanaged, IBinaryFloatingPointIeee
         V bias = PerChannel<V>(call.Bias, e, count), skip = PerChannel<V>(call.D, e, count);
         for (nint i = 0; i < rows * V.Lanes; i += V.Lanes, u += E, raw += E)
         {
-            V d = ScanMath.Softplus<V, T>(PartialVector.Load<V, T>(raw, count) + bias), x = PartialVector.Load<V, T>(u, count);
+            V d = ScanMath.Softplus<V, T>(Edge.Load<V, T>(raw, count) + bias), x = Edge.Load<V, T>(u, count);
             V.Store(delta + i, d);
             V.Store(drive + i, d * x);
             if (o is not null) V.Store(o + i, call.D is null ? V.Zero : skip * x);

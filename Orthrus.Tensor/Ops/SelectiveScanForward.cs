@@ -64,10 +64,10 @@ internal unsafe struct ScanForward<T> : IVectorCode<T> where T : unmanaged, IBin
                 V v = V.Load(o + i);
                 if (call.Z is not null)
                 {
-                    V gate = PartialVector.Load<V, T>(z, count);
+                    V gate = Edge.Load<V, T>(z, count);
                     v *= gate * ScanMath.Sigmoid<V, T>(gate, out _);
                 }
-                PartialVector.Store(y, v, count);
+                Edge.Store(y, v, count);
             }
         }
     }

@@ -160,9 +160,9 @@ internal unsafe struct SimilarityBackward<T> : IVectorJob<T> where T : unmanaged
         {
             int left = columns - c;
             V similarity = Edge.Load<V, T>(s + c, left), weight = V.Zero;
-            if (pair.RowWeight is not null) weight = V.Set(pair.RowWeight[x]) * RowMath.Exp<V, T>(similarity - V.Set(pair.RowLogSumExp[x]));
+            if (pair.RowWeight is not null) weight = V.Set(pair.RowWeight[x]) * VectorMath.Exp<V, T>(similarity - V.Set(pair.RowLogSumExp[x]));
             if (pair.PartnerWeight is not null)
-                weight = V.Fma(Edge.Load<V, T>(pair.PartnerWeight + column + c, left), RowMath.Exp<V, T>(similarity - Edge.Load<V, T>(pair.PartnerLogSumExp + column + c, left)), weight);
+                weight = V.Fma(Edge.Load<V, T>(pair.PartnerWeight + column + c, left), VectorMath.Exp<V, T>(similarity - Edge.Load<V, T>(pair.PartnerLogSumExp + column + c, left)), weight);
             Edge.Store(s + c, weight, left);
         }
         // The own pair is in no softmax; what the line above made of it, an overflow perhaps, is dropped.

@@ -81,7 +81,7 @@ public sealed class TrackEmbedding : IOp<NoAttr>
         job.Parts = args.Scratch.Empty(new Shape(job.Blocks, 1 << C, D), args.OutputGrads[0].DType).Pointer<T>();
         VectorJobs.Run<T, SumJob<T>>(args.Workers, args.VectorWidth, job.Blocks * job.Strips, ref job);
         T* sums = args.Scratch.Empty(new Shape(1 << C, D), args.OutputGrads[0].DType).Pointer<T>();
-        BlockSums.Total(args, job.Parts, job.Blocks, D << C, sums);
+        BlockSums.Total(args.Workers, args.VectorWidth, job.Parts, job.Blocks, D << C, sums);
         Multiply(sums, D, C, args.InputGrads[Weight].IsNone ? null : args.InputGrads[Weight].Pointer<T>(), args.InputGrads[Bias].IsNone ? null : args.InputGrads[Bias].Pointer<T>());
     }
 
