@@ -33,11 +33,24 @@ public sealed class EmbedderGoldenTests(EmbedderGoldenTests.Models models, ITest
 
     private static IEnumerable<(DType, int)> All => from dtype in new[] { DType.F32, DType.F64 } from width in VectorWidths.All select (dtype, width);
 
-    public static IEnumerable<TheoryDataRow<string, DType, int>> Rows(string op) =>
-        from row in GoldenCase.Names("encoder", c => c.Op == op) from kind in op == "encoder" ? All : Native select new TheoryDataRow<string, DType, int>(row.Data, kind.Item1, kind.Item2);
+    public static IEnumerable<TheoryDataRow<string, DType, int>> Tiny() =>
+        from row in GoldenCase.Names("encoder", c => c.Op == "encoder") from kind in All select new TheoryDataRow<string, DType, int>(row.Data, kind.Item1, kind.Item2);
+
+    // Every length in the default precision and width; in the others the long ones take too much time for the default tier.
+    public static IEnumerable<TheoryDataRow<string, DType, int>> Real(bool longTier) =>
+        from row in GoldenCase.Names("encoder", c => c.Op == "encoder_real")
+        from kind in Native
+        let cost = GoldenCase.Area("encoder").Where(c => c.Name == row.Data && kind != (DType.F32, VectorWidths.Default)).Sum(c => (long)c.Int("L") * c.Int("d_model") * c.Int("d_model"))
+        where cost > 500_000_000 == longTier
+        select new TheoryDataRow<string, DType, int>(row.Data, kind.Item1, kind.Item2);
 
     [Theory]
-    [MemberData(nameof(Rows), "encoder_real")]
+    [Trait("tier", "long")]
+    [MemberData(nameof(Real), true)]
+    public void Published_sizes_on_long_transcripts(string name, DType dtype, int width) => Published_sizes_on_real_transcripts(name, dtype, width);
+
+    [Theory]
+    [MemberData(nameof(Real), false)]
     public void Published_sizes_on_real_transcripts(string name, DType dtype, int width)
     {
         var c = GoldenCase.Find("encoder", name);
@@ -60,7 +73,7 @@ public sealed class EmbedderGoldenTests(EmbedderGoldenTests.Models models, ITest
     }
 
     [Theory]
-    [MemberData(nameof(Rows), "encoder")]
+    [MemberData(nameof(Tiny))]
     public void Tiny_encoders_at_every_width(string name, DType dtype, int width)
     {
         var c = GoldenCase.Find("encoder", name);
@@ -86,7 +99,7 @@ public sealed class EmbedderGoldenTests(EmbedderGoldenTests.Models models, ITest
         double[][] y = new double[14][];
         var results = embedder.EmbedAll([14, 10], n => bytes.AsMemory(0, n), (n, start, _, rows) =>
         {
-            for (int t = 0; n == 14 && t < rows.Length / 16; t++) y[start + t] = rows.Slice(16 * t, 16).ToArray();
+            for (int t = 0; n == 14 && t < rows.Length / config.DModel; t++) y[start + t] = rows.Slice(config.DModel * t, config.DModel).ToArray();
         }).Select(r => r.Vector64!).ToArray();
         Assert.Equal(20256, EncoderLayout.ParameterCount(config));
         Assert.Equal(26, EncoderLayout.Tensors(config).Count());

@@ -17,8 +17,6 @@ public class MixerModelTests
     [InlineData(512, 3, 4, 5_090_816)]
     [InlineData(512, 12, 4, 20_352_512)]
     [InlineData(1024, 6, 6, 40_018_944)]
-    [InlineData(1024, 12, 6, 80_028_672)]
-    [InlineData(512, 80, 6, 135_664_128)]
     [InlineData(64, 3, 6, 98_880)]
     public void Parameter_counts(int d, int n, int tracks, long count)
     {
@@ -29,6 +27,11 @@ public class MixerModelTests
         Assert.Equal(count, EncoderLayout.ParameterCount(new(d, n, tracks)));
         Assert.Equal(4 + 11 * n, model.NamedParameters().Count);
     }
+
+    [Theory]
+    [InlineData(1024, 12, 6, 80_028_672)]
+    [InlineData(512, 80, 6, 135_664_128)]
+    public void Parameter_counts_of_the_largest(int d, int n, int tracks, long count) => Assert.Equal(count, EncoderLayout.ParameterCount(new(d, n, tracks)));
 
     [Theory]
     [InlineData(256, 461_824)]
