@@ -28,7 +28,7 @@ internal sealed class MutantCompiler
         var files = Directory.EnumerateFiles(projectFolder, "*.cs", SearchOption.AllDirectories)
             .Select(p => Path.GetRelativePath(projectFolder, p).Replace('\\', '/'))
             .Where(p => !p.StartsWith("bin/", StringComparison.Ordinal) && !p.StartsWith("obj/", StringComparison.Ordinal)).Order(StringComparer.Ordinal).ToArray();
-        _trees = files.ToDictionary(f => f, f => Parse(File.ReadAllText(Path.Combine(projectFolder, f)), f));
+        _trees = files.ToDictionary(f => f, f => Parse(Source(Path.Combine(projectFolder, f), f), f));
         var friends = XDocument.Load(Path.Combine(projectFolder, "Orthrus.Tensor.csproj")).Descendants("InternalsVisibleTo").Select(e => e.Attribute("Include")!.Value);
         string project = string.Concat(new[] { "System", "System.Collections.Generic", "System.IO", "System.Linq", "System.Net.Http", "System.Threading", "System.Threading.Tasks" }
             .Select(n => $"global using {n};\n")) + string.Concat(friends.Select(f => $"[assembly: System.Runtime.CompilerServices.InternalsVisibleTo(\"{f}\")]\n"))
@@ -91,6 +91,13 @@ internal sealed class MutantCompiler
             result[target] = [.. found];
         }
         return result;
+    }
+
+    // The bindings' bodies are generated during the build; plain imports stand in for them here. Their arguments need no marshalling.
+    private static string Source(string path, string file)
+    {
+        string text = File.ReadAllText(path);
+        return file.StartsWith("Cuda/", StringComparison.Ordinal) ? text.Replace("[LibraryImport(", "[DllImport(").Replace("private static partial ", "private static extern ") : text;
     }
 
     private static bool IsKernelFile(string file) =>
