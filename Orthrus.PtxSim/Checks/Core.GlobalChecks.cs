@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Orthrus.PtxSim.Decoding;
 using Orthrus.PtxSim.Memory;
 
@@ -9,16 +10,23 @@ namespace Orthrus.PtxSim.Execution;
 /// <summary>Uninitialised reads and races in global memory, after <see cref="Locate"/> found the target.</summary>
 internal sealed unsafe partial class Core
 {
+    /// <summary>Blocks larger than this do not stay in the cache with their shadow.</summary>
+    private const ulong PrefetchFrom = 1 << 18;
+
     /// <summary>Plain accesses race with everything unordered, strong ones (atomic, volatile, relaxed, acquire, release) only with plain ones.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void CheckGlobal(Instr* i, uint m, int width, AccessShape shape, bool write, bool strong)
     {
         if (shape == AccessShape.Scattered)
         {
+            bool quads = !strong && !launch.Interleaved && !severalTargets && width >> Target->GranuleShift == 4;
+            if (!severalTargets && Target->Size > PrefetchFrom)
+                Prefetch(m);
             for (uint k = m; k != 0; k &= k - 1)
             {
                 int l = BitOperations.TrailingZeroCount(k);
-                CheckLane(i, l, severalTargets ? targets[l] : Target, Addresses[l], width, write, strong);
+                if (!quads || !QuadGlobal(Addresses[l], write))
+                    CheckLane(i, l, severalTargets ? targets[l] : Target, Addresses[l], width, write, strong);
             }
 
             return;
@@ -54,6 +62,56 @@ internal sealed unsafe partial class Core
                 CheckLane(i, l, block, Addresses[0] + ((ulong)l * (ulong)width), width, write, strong);
             }
         }
+    }
+
+    /// <summary>Starts loading what a gather from a large block will touch: the misses of the lanes overlap.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Prefetch(uint m)
+    {
+        if (!Sse.IsSupported)
+            return;
+        MemoryBlock* block = Target;
+        for (uint k = m; k != 0; k &= k - 1)
+        {
+            int l = BitOperations.TrailingZeroCount(k);
+            ulong g = (Addresses[l] - block->Start) >> block->GranuleShift;
+            Sse.Prefetch0(block->Writers + g);
+            Sse.Prefetch0(block->Readers + g);
+            Sse.Prefetch0(Pointers[l]);
+        }
+    }
+
+    /// <summary>Four granules of a lane at once, if nothing about them needs a closer look.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool QuadGlobal(ulong address, bool write)
+    {
+        MemoryBlock* block = Target;
+        ulong at = (address - block->Start) >> block->GranuleShift;
+        uint* writers = block->Writers + at, readers = block->Readers + at;
+        Vector128<uint> w = Vector128.Load(writers), rd = Vector128.Load(readers);
+        Vector128<uint> limit = Vector128.Create(launchStamp), stamp = Vector128.Create(globalStamp);
+        if (write)
+        {
+            if (!Vector128.LessThanAll(Vector128.Max(w, rd), limit))
+                return false;
+            stamp.Store(writers);
+            return true;
+        }
+
+        if (!Vector128.LessThanAll(w - Vector128<uint>.One, limit - Vector128<uint>.One))
+            return false;
+        Vector128<uint> live = Vector128.GreaterThanOrEqual(rd, limit);
+        if (live != Vector128<uint>.Zero)
+        {
+            Vector128<uint> mine = Vector128.GreaterThanOrEqual(rd, Vector128.Create(globalBlockStamp)), recent = Vector128.GreaterThanOrEqual(rd, Vector128.Create(globalBarrierStamp));
+            Vector128<uint> otherWarp = ~Vector128.Equals((rd ^ stamp) & Vector128.Create(GlobalStamp.Warp), Vector128<uint>.Zero);
+            Vector128<uint> flags = Vector128.ConditionalSelect(mine & ~recent, rd & Vector128.Create(GlobalStamp.SeveralBlocks), rd & Vector128.Create(GlobalStamp.SeveralBlocks | GlobalStamp.SeveralWarps));
+            flags |= (~mine & Vector128.Create(GlobalStamp.SeveralBlocks)) | (recent & otherWarp & Vector128.Create(GlobalStamp.SeveralWarps));
+            stamp |= flags & live;
+        }
+
+        stamp.Store(readers);
+        return true;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -107,7 +165,7 @@ internal sealed unsafe partial class Core
     {
         if (old < launchStamp)
             return stamp;
-        if (launch.OwnerOf(old >> GlobalStamp.TimeShift) != Block.Number)
+        if (launch.Interleaved ? launch.OwnerOf(old >> GlobalStamp.TimeShift) != Block.Number : old < globalBlockStamp)
             return stamp | (old & (GlobalStamp.SeveralBlocks | GlobalStamp.SeveralWarps)) | GlobalStamp.SeveralBlocks;
         if (old < globalBarrierStamp)
             return stamp | (old & GlobalStamp.SeveralBlocks);
@@ -199,7 +257,7 @@ internal sealed unsafe partial class Core
                 if (w - 1 >= limit - 1 && w != stamp)
                     ReadGranule(i, lane, address + ((ulong)k << shift), block, w, strong);
                 if (!strong)
-                    readers[k] = rd < limit ? stamp : MergeReader(rd, stamp);
+                    readers[k] = rd < limit || rd == stamp ? stamp : MergeReader(rd, stamp);
             }
         }
     }

@@ -15,16 +15,51 @@ internal sealed unsafe partial class Core
         {
             int width = MoveCode.Width(i->X);
             var offsets = (int*)&p->Low;
+            bool quads = !strong && width >> Block.GranuleShift == 4;
             for (uint k = m; k != 0; k &= k - 1)
             {
                 int l = BitOperations.TrailingZeroCount(k);
-                CheckSharedLane(i, l, (uint)(sharedFrom + offsets[l] - p->From), width, write, strong);
+                uint offset = (uint)(sharedFrom + offsets[l] - p->From);
+                if (!quads || !QuadShared(l, offset, write))
+                    CheckSharedLane(i, l, offset, width, write, strong);
             }
         }
         else if (write)
             WriteWindow(i, p);
         else
             ReadWindow(i, p);
+    }
+
+    /// <summary>Four granules of a lane at once, if nothing about them needs a closer look.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool QuadShared(int lane, uint offset, bool write)
+    {
+        uint g = offset >> Block.GranuleShift;
+        uint* writers = Block.Writers + g, readers = Block.Readers + g;
+        Vector128<uint> w = Vector128.Load(writers), rd = Vector128.Load(readers);
+        Vector128<uint> barrier = Vector128.Create(sharedBarrierStamp), stamp = Vector128.Create(sharedStamp | (uint)lane);
+        if (write)
+        {
+            if (!Vector128.LessThanAll(Vector128.Max(w, rd), barrier))
+                return false;
+            stamp.Store(writers);
+            return true;
+        }
+
+        if (!Vector128.LessThanAll(w - Vector128.Create(sharedBlockStamp), Vector128.Create(sharedBarrierStamp - sharedBlockStamp)))
+            return false;
+        Vector128<uint> recent = Vector128.GreaterThanOrEqual(rd, barrier);
+        if (recent != Vector128<uint>.Zero)
+        {
+            Vector128<uint> different = rd ^ stamp;
+            Vector128<uint> flags = rd & Vector128.Create(SharedStamp.SeveralWarps | SharedStamp.SeveralLanes);
+            flags |= ~Vector128.Equals(different & Vector128.Create(SharedStamp.WarpMask), Vector128<uint>.Zero) & Vector128.Create(SharedStamp.SeveralWarps);
+            flags |= ~Vector128.Equals(different & Vector128.Create(31u), Vector128<uint>.Zero) & Vector128.Create(SharedStamp.SeveralLanes);
+            stamp |= flags & recent;
+        }
+
+        stamp.Store(readers);
+        return true;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -123,8 +158,10 @@ internal sealed unsafe partial class Core
         int shift = Block.GranuleShift;
         for (uint at = offset; at < offset + (uint)width; at += 1u << shift)
         {
-            CheckSharedGranule(i, lane, at, write, strong);
             uint g = at >> shift;
+            bool fine = write ? Math.Max(Block.Writers[g], Block.Readers[g]) < sharedBarrierStamp : Block.Writers[g] - sharedBlockStamp < sharedBarrierStamp - sharedBlockStamp;
+            if (!fine)
+                CheckSharedGranule(i, lane, at, write, strong);
             uint stamp = sharedStamp | (uint)lane;
             if (write)
                 Block.Writers[g] = strong ? stamp | SharedStamp.Atomic : stamp;

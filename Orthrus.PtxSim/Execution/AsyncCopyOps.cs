@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Orthrus.PtxSim.Decoding;
 
 namespace Orthrus.PtxSim.Execution;
@@ -110,9 +111,7 @@ internal sealed unsafe partial class Core
             int l = BitOperations.TrailingZeroCount(k);
             uint at = (uint)(from + offsets[l] - p->From);
             copy.Targets[l] = at;
-            uint* w = Block.Writers + (at >> shift);
-            for (int g = 0; g < count; g++)
-                w[g] = SharedStamp.Pending;
+            Stamp(Block.Writers + (at >> shift), count, SharedStamp.Pending);
         }
     }
 
@@ -123,10 +122,16 @@ internal sealed unsafe partial class Core
         for (uint k = copy.Mask; k != 0; k &= k - 1)
         {
             int l = BitOperations.TrailingZeroCount(k);
-            uint* w = Block.Writers + (copy.Targets[l] >> shift);
-            for (int g = 0; g < count; g++)
-                w[g] = sharedStamp | (uint)l;
+            Stamp(Block.Writers + (copy.Targets[l] >> shift), count, sharedStamp | (uint)l);
         }
+    }
+
+    private static void Stamp(uint* writers, int count, uint stamp)
+    {
+        if (count == 4)
+            Vector128.Create(stamp).Store(writers);
+        else
+            new Span<uint>(writers, count).Fill(stamp);
     }
 
     /// <summary>ldmatrix: Ext holds the 1, 2 or 4 targets, X bits 10-12 their number and bit 13 .trans; the lower bits are a <see cref="MoveCode"/>.</summary>
