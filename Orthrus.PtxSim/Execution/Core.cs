@@ -184,6 +184,13 @@ internal sealed unsafe partial class Core : IDisposable
 
     public static Instr* Exit(Core core, Instr* i, byte* r, uint m)
     {
+        for (int k = 0; k < core.Warp.WaitingCount; k++)
+        {
+            LaneGroup group = core.Warp.Waiting[k];
+            if (group.Blocked && (group.Required & m) != 0)
+                throw core.StuckFault(group);
+        }
+
         core.Warp.Alive &= ~m;
         core.Active &= ~m;
         return core.Active != 0 ? i + 1 : core.Next();
@@ -236,6 +243,13 @@ internal sealed unsafe partial class Core : IDisposable
                 here |= Warp.Waiting[k].Mask;
         }
 
+        // Lanes that are about to exit need not come.
+        for (int k = 0; k < Warp.WaitingCount; k++)
+        {
+            if (!Warp.Waiting[k].Blocked && LeavesAtOnce(Warp.Waiting[k].Pc))
+                required &= ~Warp.Waiting[k].Mask;
+        }
+
         if ((required & ~here) == 0)
         {
             for (int k = Warp.WaitingCount - 1; k >= 0; k--)
@@ -251,9 +265,22 @@ internal sealed unsafe partial class Core : IDisposable
 
         uint rest = Active & ~m;
         AddWaiting(i, m, true);
+        for (int k = 0; k < Warp.WaitingCount; k++)
+        {
+            if (Warp.Waiting[k].Blocked && Warp.Waiting[k].Pc == i)
+                Warp.Waiting[k].Required |= required;
+        }
+
         Active = rest;
         next = rest != 0 ? i + 1 : Next();
         return false;
+    }
+
+    private bool LeavesAtOnce(Instr* pc)
+    {
+        if (program.Infos[pc->Index].Opcode == "block")
+            pc++;
+        return program.Infos[pc->Index].Opcode is "ret" or "exit" && pc->Guard == KernelProgram.TrueOffset && program.Function.IsEntry;
     }
 
     private Instr* Back(Instr* target)
@@ -345,7 +372,7 @@ internal sealed unsafe partial class Core : IDisposable
             }
         }
 
-        warp.Waiting[warp.WaitingCount++] = new LaneGroup { Pc = pc, Mask = mask, Blocked = blocked };
+        warp.Waiting[warp.WaitingCount++] = new LaneGroup { Pc = pc, Mask = mask, Blocked = blocked, Required = 0 };
         if (!blocked && pc < NextWaiting && !warp.Fair)
             NextWaiting = pc;
     }

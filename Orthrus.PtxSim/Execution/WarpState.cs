@@ -16,6 +16,9 @@ internal unsafe struct LaneGroup
     public Instr* Pc;
     public uint Mask;
     public bool Blocked;
+
+    /// <summary>Lanes that a blocked group still needs; an exit of one of them is a fault.</summary>
+    public uint Required;
 }
 
 /// <summary>A cp.async of a warp whose data has not been waited for: target offsets of the lanes of the mask.</summary>

@@ -76,7 +76,7 @@ internal sealed unsafe class DeviceMemory(long capacity, bool shadow) : IDisposa
         {
             backing.Pooled = true;
             at = IndexBelow(backing.Start);
-            Retire(at);
+            Retire(at, remember: false);
             at = IndexBelow(address);
         }
 
@@ -270,12 +270,13 @@ internal sealed unsafe class DeviceMemory(long capacity, bool shadow) : IDisposa
         return block;
     }
 
-    private void Retire(int index)
+    private void Retire(int index, bool remember = true)
     {
         var block = (MemoryBlock*)live[index];
         live.RemoveAt(index);
         infos.Remove(block->Id, out BlockInfo? info);
-        retired.Enqueue(info!);
+        if (remember)
+            retired.Enqueue(info!);
         if (retired.Count > RetiredKept)
             retired.Dequeue();
         if (block->Writers != null)

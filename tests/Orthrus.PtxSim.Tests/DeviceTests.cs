@@ -1,0 +1,149 @@
+namespace Orthrus.PtxSim.Tests;
+
+/// <summary>Memory, pools, limits, errors of the host side; text that is no PTX or not supported.</summary>
+public class DeviceTests
+{
+    private static readonly string Copy = Ptx.Kernel("mul.wide.u32 %rd3, %r1, 4; add.s64 %rd4, %rd1, %rd3; add.s64 %rd5, %rd2, %rd3; ld.global.b32 %r20, [%rd5]; st.global.b32 [%rd4], %r20;");
+
+    private static SimDevice Small() => new(SimDeviceSpec.A100, new SimOptions { MemoryBytes = 1 << 20 });
+
+    [Fact]
+    public void MemoryRunsOutAndComesBack()
+    {
+        using SimDevice device = Small();
+        ulong a = device.Alloc(1 << 19);
+        SimFault fault = Assert.Throws<SimFault>(() => device.Alloc((1 << 19) + 1, "too much"));
+        Assert.Equal(FaultKind.OutOfMemory, fault.Kind);
+        Assert.Contains("'too much' do not fit: 524288 of 1048576", fault.Message, StringComparison.Ordinal);
+        device.Free(a);
+        Assert.Equal(0, device.UsedBytes);
+        device.Free(device.Alloc(1 << 20));
+        Assert.Equal(0, device.LiveBlocks);
+    }
+
+    [Fact]
+    public void FreedMemoryIsUseAfterFree()
+    {
+        using SimDevice device = Small();
+        SimKernel kernel = device.Load(PtxModule.Parse(Copy))["k"];
+        ulong a = device.Alloc(128, "old"), b = device.Alloc(128, "new");
+        device.Fill(b, 1, 128);
+        device.Free(a);
+        SimFault fault = Assert.Throws<SimFault>(() => device.Launch(kernel, 1, 32, 0, a, b, 0));
+        Assert.Equal(FaultKind.UseAfterFree, fault.Kind);
+        Assert.Contains("inside 'old' of 128 bytes, freed or returned", fault.Message, StringComparison.Ordinal);
+        // The device stays unusable until it is reset.
+        Assert.Contains("an earlier launch failed", Assert.Throws<SimFault>(() => device.Launch(kernel, 1, 32, 0, b, b, 0)).Message, StringComparison.Ordinal);
+        device.Reset();
+        device.Launch(kernel, 1, 32, 0, b, b, 0);
+        Assert.Throws<SimFault>(() => device.Free(a));
+        Assert.Equal(FaultKind.UseAfterFree, Assert.Throws<SimFault>(() => device.Fill(a, 0, 4)).Kind);
+        Assert.Equal(FaultKind.HostCall, Assert.Throws<SimFault>(() => device.Fill(b, 0, 129)).Kind);
+    }
+
+    [Fact]
+    public void PoolsHandOutUninitialisedBlocksAndTakeThemBack()
+    {
+        using SimDevice device = Small();
+        SimKernel kernel = device.Load(PtxModule.Parse(Copy))["k"];
+        ulong slab = device.Alloc(4096, "slab"), source = device.Alloc(128, "source");
+        device.Fill(source, 2, 128);
+        device.Carve(slab, 128, "first");
+        device.Carve(slab + 512, 128, "second");
+        Assert.Throws<SimFault>(() => device.Carve(slab + 64, 128, "overlap"));
+        device.Launch(kernel, 1, 32, 0, slab, source, 0);
+        Assert.True(device.IsInitialised(slab, 128));
+        Assert.False(device.IsInitialised(slab + 512, 4));
+        Assert.Equal(FaultKind.OutOfBounds, Assert.Throws<SimFault>(() => device.Launch(kernel, 1, 64, 0, slab, slab, 0)).Kind);
+        device.Reset();
+        device.Return(slab);
+        Assert.Equal(FaultKind.UseAfterFree, Assert.Throws<SimFault>(() => device.Launch(kernel, 1, 32, 0, source, slab, 0)).Kind);
+        device.Reset();
+        device.Carve(slab, 256, "third");
+        SimFault fault = Assert.Throws<SimFault>(() => device.Launch(kernel, 1, 32, 0, source, slab, 0));
+        Assert.Equal(FaultKind.Uninitialised, fault.Kind);
+        Assert.Contains("'third'", fault.Message, StringComparison.Ordinal);
+        Assert.Equal(uint.MaxValue, device.Read<uint>(slab, 1)[0]);
+        device.Free(slab);
+    }
+
+    [Fact]
+    public void CopiesOnTheDeviceKeepWhatIsUninitialised()
+    {
+        using SimDevice device = Small();
+        ulong a = device.Alloc(64), b = device.Alloc(64);
+        device.CopyToDevice<byte>(a + 1, [1, 2, 3]);
+        device.CopyDevice(b, a, 64);
+        Assert.False(device.IsInitialised(b, 1));
+        Assert.True(device.IsInitialised(b + 1, 3));
+        Assert.False(device.IsInitialised(b + 4, 1));
+        Assert.Equal<byte>([255, 1, 2, 3, 255], device.Read<byte>(b, 5));
+        device.Fill32(b, 7, 16);
+        Assert.Equal(7u, device.Read<uint>(b, 16)[15]);
+    }
+
+    [Fact]
+    public void LaunchesBeyondTheLimits()
+    {
+        using SimDevice device = Small();
+        SimKernel kernel = device.Load(PtxModule.Parse(Ptx.Kernel("bar.sync 0;", module: ".extern .shared .align 16 .b8 dynamic[];")))["k"];
+        ulong p = device.Alloc(4);
+
+        void Refused(string why, Dim3 grid, Dim3 block, int shared)
+        {
+            SimFault fault = Assert.Throws<SimFault>(() => device.Launch(kernel, grid, block, shared, p, p, 0));
+            Assert.Equal(FaultKind.LaunchLimit, fault.Kind);
+            Assert.Contains(why, fault.Message, StringComparison.Ordinal);
+        }
+
+        Refused("1024", 1, 1025, 0);
+        Refused("(1024,1024,64)", 1, new Dim3(1, 1, 65), 0);
+        Refused("a grid of (1,65536,1)", new Dim3(1, 65536), 32, 0);
+        Refused("a grid of (0,1,1)", 0, 32, 0);
+        Refused("raise MaxDynamicShared", 1, 32, (48 * 1024) + 1);
+        kernel.MaxDynamicShared = 1 << 20;
+        device.Launch(kernel, 1, 32, 163 * 1024, p, p, 0);
+        Refused("has 166912 for a block", 1, 32, (163 * 1024) + 1);
+        kernel.RegistersPerThread = 65;
+        Refused("65 registers", 1, 1024, 0);
+        device.Launch(kernel, 1, 896, 0, p, p, 0);
+        Assert.Contains("2 arguments for 3", Assert.Throws<SimFault>(() => device.Launch(kernel, 1, 32, 0, p, p)).Message, StringComparison.Ordinal);
+        Assert.Contains("argument 3 has 8 bytes", Assert.Throws<SimFault>(() => device.Launch(kernel, 1, 32, 0, p, p, 1L)).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("tex.2d.v4.f32.f32 {%r1,%r1,%r1,%r1}, [%rd1, {%r1,%r1}];", "")]
+    [InlineData("wgmma.fence.sync.aligned;", "'wgmma.fence.sync.aligned' is not supported")]
+    [InlineData("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%r1,%r1,%r1,%r1}, {%r1,%r1,%r1,%r1}, {%r1,%r1}, {%r1,%r1,%r1,%r1};", "'mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32' is not supported")]
+    [InlineData("add.u32 %nothing, %r1, %r1;", "'%nothing' is neither a register")]
+    [InlineData("bra NOWHERE;", "no label 'NOWHERE'")]
+    [InlineData("add.u32 %r1 %r1, %r1;", "expected ';'")]
+    [InlineData("call.uni missing, (%r1);", "no function 'missing'")]
+    public void WhatIsNotUnderstoodIsNamedWithItsLine(string body, string message)
+    {
+        string text = Ptx.Head + ".visible .entry k() {\n" + Ptx.Registers + "\nmov.u32 %r1, 0;\n" + body + "\nret;\n}\n";
+        int line = text[..text.IndexOf(body, StringComparison.Ordinal)].Count(c => c == '\n') + 1;
+        using SimDevice device = Small();
+        PtxException error = Assert.Throws<PtxException>(() => device.Load(PtxModule.Parse(text))["k"]);
+        Assert.Equal(line, error.Line);
+        Assert.Contains(message, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ModulesTellTheirKernelsAndVariables()
+    {
+        PtxModule module = PtxModule.Parse(Ptx.File("features.ptx"));
+        Assert.Equal("7.8", module.Version);
+        Assert.Equal("sm_80", module.Target);
+        Assert.Contains("sum_last", module.Kernels);
+        using SimDevice device = Small();
+        SimModule loaded = device.Load(module);
+        Assert.Equal([0.5f, 1.5f, 2.5f], device.Read<float>(loaded.Variable("table", out _), 3));
+        Assert.Equal(loaded.Variable("table", out _) + 8, device.Read<ulong>(loaded.Variable("table_end", out _), 1)[0]);
+        Assert.Equal(0, device.Read<int>(loaded.Variable("counter", out _), 1)[0]);
+        Assert.Equal([8, 40, 4], loaded["calls"].Parameters.Select(p => p.Bytes));
+        Assert.Equal([0, 8, 48], loaded["calls"].Parameters.Select(p => p.Offset));
+        device.Unload(loaded);
+        Assert.Equal(0, device.UsedBytes);
+    }
+}
