@@ -63,6 +63,12 @@ internal static unsafe class MatrixOps
 
         bool half = (i->X & 4) != 0;
         int pairs = i->X & 3, accumulators = half ? 2 : 4;
+        if (!Avx512F.IsSupported)
+        {
+            Portable<T>(i, r, pairs, half);
+            return i + 1;
+        }
+
         int* d = i->Ext;
         int* a = d + accumulators;
         int* b = a + (2 * pairs);
@@ -158,26 +164,81 @@ internal static unsafe class MatrixOps
         }
     }
 
-    /// <summary>The value of lane s of each quad in all its lanes.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<uint> Quad(Vector512<uint> v, uint s)
+    /// <summary>The same in the same order of k, from matrices laid out in memory: for processors without permutations across 512 bits.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Portable<T>(Instr* i, byte* r, int pairs, bool half)
+        where T : struct, IFragment
     {
-        if (Avx512F.IsSupported)
-            return Avx512F.PermuteVar16x32(v, (Vector512<uint>.Indices & Vector512.Create(~3u)) + Vector512.Create(s));
-        Vector512<uint> d = default;
-        for (int q = 0; q < 16; q++)
-            d = d.WithElement(q, v[(q & ~3) + (int)s]);
-        return d;
+        int accumulators = half ? 2 : 4, perPair = 4 * T.Halves;
+        int* d = i->Ext;
+        int* a = d + accumulators;
+        int* b = a + (2 * pairs);
+        int* c = b + pairs;
+        float* ma = stackalloc float[16 * 16], mb = stackalloc float[16 * 8], mc = stackalloc float[16 * 8];
+        float* line = stackalloc float[32];
+        for (int p = 0; p < pairs; p++)
+        {
+            for (int h = 0; h < T.Halves; h++)
+            {
+                for (int row = 0; row < 2; row++)
+                {
+                    Unpack<T>(r + a[(2 * p) + row], h, line);
+                    for (int l = 0; l < 32; l++)
+                        ma[(((l >> 2) + (8 * row)) * 16) + (perPair * p) + (T.Halves * (l & 3)) + h] = line[l];
+                }
+
+                Unpack<T>(r + b[p], h, line);
+                for (int l = 0; l < 32; l++)
+                    mb[(((perPair * p) + (T.Halves * (l & 3)) + h) * 8) + (l >> 2)] = line[l];
+            }
+        }
+
+        for (int e = 0; e < 4; e++)
+        {
+            var source = (uint*)(r + c[half ? e >> 1 : e]);
+            for (int l = 0; l < 32; l++)
+                mc[(((l >> 2) + (8 * (e >> 1))) * 8) + (2 * (l & 3)) + (e & 1)] = half ? HalfMath.FromHalf(source[l] >> (16 * (e & 1)) & 0xFFFF) : BitConverter.UInt32BitsToSingle(source[l]);
+        }
+
+        int depth = perPair * pairs;
+        for (int row = 0; row < 16; row++)
+        {
+            Vector256<float> sum = Vector256.Load(mc + (8 * row));
+            for (int k = 0; k < depth; k++)
+                sum = Vector256.FusedMultiplyAdd(Vector256.Create(ma[(16 * row) + k]), Vector256.Load(mb + (8 * k)), sum);
+            Vector256.ConditionalSelect(Vector256.Equals(sum, sum), sum, Vector256.Create(0x7FFFFFFFu).AsSingle()).Store(mc + (8 * row));
+        }
+
+        for (int e = 0; e < 4; e++)
+        {
+            var target = (uint*)(r + d[half ? e >> 1 : e]);
+            for (int l = 0; l < 32; l++)
+            {
+                float v = mc[(((l >> 2) + (8 * (e >> 1))) * 8) + (2 * (l & 3)) + (e & 1)];
+                if (!half)
+                    target[l] = BitConverter.SingleToUInt32Bits(v);
+                else if ((e & 1) == 0)
+                    target[l] = HalfMath.ToHalf(v, Rounding.NearestEven);
+                else
+                    target[l] |= HalfMath.ToHalf(v, Rounding.NearestEven) << 16;
+            }
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<uint> Pick(Vector512<uint> low, Vector512<uint> high, Vector512<uint> index)
+    private static void Unpack<T>(byte* register, int half, float* line)
+        where T : struct, IFragment
     {
-        if (Avx512F.IsSupported)
-            return Avx512F.PermuteVar16x32x2(low, index, high);
-        Vector512<uint> d = default;
-        for (int q = 0; q < 16; q++)
-            d = d.WithElement(q, index[q] < 16 ? low[(int)index[q]] : high[(int)index[q] - 16]);
-        return d;
+        var p = (Vector512<uint>*)register;
+        T.Unpack(p[0], half).Store(line);
+        T.Unpack(p[1], half).Store(line + 16);
     }
+
+    /// <summary>The value of lane s of each quad in all its lanes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> Quad(Vector512<uint> v, uint s) =>
+        Avx512F.PermuteVar16x32(v, (Vector512<uint>.Indices & Vector512.Create(~3u)) + Vector512.Create(s));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> Pick(Vector512<uint> low, Vector512<uint> high, Vector512<uint> index) => Avx512F.PermuteVar16x32x2(low, index, high);
 }
