@@ -52,10 +52,11 @@ public class StreamingLongTests(ITestOutputHelper output)
         var model = OrthrusModel.Create(Base, 1);
         using var one = new Embedder(model, new EmbedderOptions { Threads = 1 });
         using var two = new Embedder(model, new EmbedderOptions { Threads = 2 });
-        double[] ratios = [.. Enumerable.Range(0, 7).Select(_ => Seconds(one) / Seconds(two)).Order()];
-        output.WriteLine($"two threads against one: {ratios[0]:F2} to {ratios[^1]:F2}, median {ratios[3]:F2}");
-        // The best pair: other programs may have the processors in all others.
-        Assert.True(ratios[^1] >= 1.6, $"two threads are at most {ratios[^1]:F2} times as fast as one");
+        // The fastest run of each side: other programs can only slow a run down, whereas the best of several ratios would rise with their noise.
+        double alone = double.MaxValue, shared = double.MaxValue;
+        for (int i = 0; i < 7; i++) (alone, shared) = (Math.Min(alone, Seconds(one)), Math.Min(shared, Seconds(two)));
+        output.WriteLine($"two threads against one: {alone / shared:F2}");
+        Assert.True(alone / shared >= 1.6, $"two threads are {alone / shared:F2} times as fast as one");
 
         double Seconds(Embedder embedder)
         {
