@@ -119,6 +119,7 @@ public sealed class MaskedLogSumExp : IOp<MaskedLogSumExp.Attr>
         yield return new("several items", new(7), SampleInput.Normal(new Shape(33, 40), 4));
         yield return new("two columns", new(0), SampleInput.Normal(new Shape(2, 2)));
         yield return new("spread", new(1), SampleInput.Normal(new Shape(3, 6), 60, 500));
+        yield return new("largest last", new(0), SampleInput.Values(new Shape(3, 7), 1, -2, 0, 3, 2, -1, 400));
         yield return new("bench", new(0), SampleInput.Normal(new Shape(1024, 1024), 3)) { Bench = true };
     }
 }

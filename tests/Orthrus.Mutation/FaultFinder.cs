@@ -191,7 +191,7 @@ internal sealed class FaultFinder(string file, SyntaxTree tree, SemanticModel mo
         }
     }
 
-    private static bool Commutes(InvocationExpressionSyntax node) => node.Expression is MemberAccessExpressionSyntax { Name.Identifier.Text: "Min" or "Max" or "Dot" };
+    private static bool Commutes(InvocationExpressionSyntax node) => node.Expression is MemberAccessExpressionSyntax { Name.Identifier.Text: "Min" or "Max" or "Dot" or "Fma" or "FusedMultiplyAdd" or "MinNative" or "MaxNative" };
 
     private static bool InLoop(SyntaxNode node)
     {

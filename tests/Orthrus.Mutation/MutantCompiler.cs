@@ -9,11 +9,11 @@ namespace Orthrus.Mutation;
 /// <summary>Orthrus.Tensor as a compilation: finds faults, compiles mutants, knows which operators a file serves.</summary>
 internal sealed class MutantCompiler
 {
-    // The contract, the runner and the tables around the kernels: no kernel code.
+    // The contract, the runner, the tables and the timing around the kernels: no kernel code.
     private static readonly HashSet<string> NotMutated =
     [
-        "Ops/IOp.cs", "Ops/Op.cs", "Ops/OpArgs.cs", "Ops/OpRow.cs", "Ops/OpTable.cs", "Ops/Sample.cs", "Ops/ShapeRule.cs", "Ops/SimilaritySpecification.cs",
-        "Updates/IStateUpdate.cs", "Updates/Update.cs", "Updates/UpdateRow.cs",
+        "Ops/IOp.cs", "Ops/Op.cs", "Ops/OpArgs.cs", "Ops/OpRow.cs", "Ops/OpTable.cs", "Ops/OpWork.cs", "Ops/Sample.cs", "Ops/ShapeRule.cs", "Ops/SimilaritySpecification.cs",
+        "Cpu/MachineLimits.cs", "Cpu/VectorWidths.cs", "Updates/IStateUpdate.cs", "Updates/Update.cs", "Updates/UpdateRow.cs",
     ];
 
     private static readonly CSharpParseOptions Parsing = new(LanguageVersion.Preview);

@@ -57,12 +57,12 @@ if (list)
 }
 
 string configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
-string[] tests = [.. new[] { "Orthrus.Tensor.Tests", "Orthrus.Autograd.Tests" }.Select(t => Path.Combine(root, "tests", t, "bin", configuration, "net10.0", t + ".dll"))];
+string[] tests = [.. new[] { "Orthrus.Tensor.Tests", "Orthrus.Autograd.Tests", "Orthrus.Mamba.Tests" }.Select(t => Path.Combine(root, "tests", t, "bin", configuration, "net10.0", t + ".dll"))];
 string work = Path.Combine(root, "tests", "Orthrus.Mutation", "obj", "mutants");
 if (Directory.Exists(work)) Directory.Delete(work, true);
 Directory.CreateDirectory(work);
 var runner = new Runner(work, tests);
-string inputs = Hash([.. compiler.Sources, HashOfFile(Path.Combine(AppContext.BaseDirectory, "Orthrus.Autograd.dll")), .. tests.Select(HashOfFile)]);
+string inputs = Hash([.. compiler.Sources, HashOfFile(Path.Combine(AppContext.BaseDirectory, "Orthrus.Autograd.dll")), .. tests.SelectMany(t => Directory.EnumerateFiles(Path.GetDirectoryName(t)!, "Orthrus.*.dll").Order(StringComparer.Ordinal)).Where(f => Path.GetFileName(f) != "Orthrus.Tensor.dll").Select(HashOfFile)]);
 
 // The code as it is must pass its own checks, and the time that takes sets the time limit.
 var whole = compiler.Compile(null, out string problem) ?? throw new InvalidOperationException($"Orthrus.Tensor does not compile here: {problem}");

@@ -24,7 +24,7 @@ internal sealed class Runner(string workFolder, IReadOnlyList<string> testAssemb
         {
             string name = Path.GetFileNameWithoutExtension(tests), copy = Copy(slot, Path.GetDirectoryName(tests)!, name, assembly);
             // The operator checks above are the same as this class's.
-            var (code, output) = Start(limit, copy, [Path.Combine(copy, name + ".dll"), "-class-", "Orthrus.Autograd.Tests.OpGradientTests", "-stopOnFail", "-noLogo", "-noColor"]);
+            var (code, output) = Start(limit, copy, [Path.Combine(copy, name + ".dll"), "-class-", "Orthrus.Autograd.Tests.OpGradientTests", "-trait-", "tier=long", "-stopOnFail", "-noLogo", "-noColor"]);
             if (code is null) return (true, $"test: time limit of {name}");
             if (code == 0) continue;
             string? failed = output.Split('\n').Select(l => l.Trim()).FirstOrDefault(l => l.EndsWith("[FAIL]", StringComparison.Ordinal));

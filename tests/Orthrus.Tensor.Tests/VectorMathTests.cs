@@ -46,6 +46,29 @@ public class VectorMathTests
     }
 
     [Theory, MemberData(nameof(Widths))]
+    public void Softplus_of_the_streaming_encoder_in_double(int width)
+    {
+        double[] x = [.. Points(-40, 20).Where(v => Math.Abs(v) > 1e-3)], y = Values(width, Function.Softplus, x);
+        for (int i = 0; i < x.Length; i++)
+        {
+            double u = Math.Exp(-Math.Abs(x[i])), want = Math.Max(x[i], 0) + Orthrus.Tensor.SpecialFunctions.Log1p(u);
+            // e^x rounds its argument once, so that far to the left the error grows with it.
+            Assert.True(Math.Abs(y[i] - want) <= 1e-15 * (1 + Math.Abs(x[i])) * want, $"softplus({x[i]:G17}) = {y[i]:G17}, want {want:G17}");
+        }
+    }
+
+    [Theory, MemberData(nameof(Widths))]
+    public void Softplus_of_the_streaming_encoder_in_float(int width)
+    {
+        float[] x = Array.ConvertAll(Points(-40, 20).Where(v => Math.Abs(v) > 1e-3).ToArray(), v => (float)v), y = Values(width, Function.Softplus, x);
+        for (int i = 0; i < x.Length; i++)
+        {
+            double want = Math.Max(x[i], 0) + Orthrus.Tensor.SpecialFunctions.Log1p(Math.Exp(-Math.Abs((double)x[i])));
+            Assert.True(Math.Abs(y[i] - want) <= 3e-7 * (1 + Math.Abs(x[i])) * want, $"softplus({x[i]:G9}) = {y[i]:G9}, want {want:G9}");
+        }
+    }
+
+    [Theory, MemberData(nameof(Widths))]
     public void Ends_of_the_range_and_NaN(int width)
     {
         Ends<float>(width);
@@ -65,7 +88,7 @@ public class VectorMathTests
         Assert.True(T.IsNegative(Of(Function.Tanh, -0.0)[0]) && T.IsNegative(Of(Function.Erf, -0.0)[0]));
     }
 
-    private enum Function { Exp, Sigmoid, SigmoidComplement, Tanh, Log1p, Erf }
+    private enum Function { Exp, Sigmoid, SigmoidComplement, Tanh, Log1p, Erf, Softplus }
 
     /// <summary>Even steps, and steps of the logarithm towards 0.</summary>
     private static double[] Points(double low, double high)
@@ -126,6 +149,7 @@ public class VectorMathTests
                     case Function.SigmoidComplement: VectorMath.Sigmoid<V, T>(v, out v); break;
                     case Function.Tanh: v = VectorMath.Tanh<V, T>(v); break;
                     case Function.Log1p: v = VectorMath.Log1p<V, T>(v); break;
+                    case Function.Softplus: v = VectorMath.Softplus<V, T>(v); break;
                     default: v = VectorMath.Erf<V, T>(v); break;
                 }
                 V.Store(lanes, v);
