@@ -37,12 +37,19 @@ public sealed class EmbedderGoldenTests(EmbedderGoldenTests.Models models, ITest
         from row in GoldenCase.Names("encoder", c => c.Op == "encoder") from kind in All select new TheoryDataRow<string, DType, int>(row.Data, kind.Item1, kind.Item2);
 
     // Every length in the default precision and width; in the others the long ones take too much time for the default tier.
-    public static IEnumerable<TheoryDataRow<string, DType, int>> Real(bool longTier) =>
-        from row in GoldenCase.Names("encoder", c => c.Op == "encoder_real")
-        from kind in Native
-        let cost = GoldenCase.Area("encoder").Where(c => c.Name == row.Data && kind != (DType.F32, VectorWidths.Default)).Sum(c => (long)c.Int("L") * c.Int("d_model") * c.Int("d_model"))
-        where cost > 500_000_000 == longTier
-        select new TheoryDataRow<string, DType, int>(row.Data, kind.Item1, kind.Item2);
+    public static IEnumerable<TheoryDataRow<string, DType, int>> Real(bool longTier)
+    {
+        TheoryDataRow<string, DType, int>[] rows =
+        [
+            .. from row in GoldenCase.Names("encoder", c => c.Op == "encoder_real")
+               from kind in Native
+               let cost = GoldenCase.Area("encoder").Where(c => c.Name == row.Data && kind != (DType.F32, VectorWidths.Default)).Sum(c => (long)c.Int("L") * c.Int("d_model") * c.Int("d_model"))
+               where cost > 500_000_000 == longTier
+               select new TheoryDataRow<string, DType, int>(row.Data, kind.Item1, kind.Item2),
+        ];
+        // A theory without rows fails; the nameless row is skipped with the reason that the set has none.
+        return rows.Length > 0 ? rows : [new("", DType.F32, VectorWidths.Default)];
+    }
 
     [Theory]
     [Trait("tier", "long")]
