@@ -52,11 +52,17 @@ public class StreamingLongTests(ITestOutputHelper output)
         var model = OrthrusModel.Create(Base, 1);
         using var one = new Embedder(model, new EmbedderOptions { Threads = 1 });
         using var two = new Embedder(model, new EmbedderOptions { Threads = 2 });
-        // The fastest run of each side: other programs can only slow a run down, whereas the best of several ratios would rise with their noise.
-        double alone = double.MaxValue, shared = double.MaxValue;
-        for (int i = 0; i < 7; i++) (alone, shared) = (Math.Min(alone, Seconds(one)), Math.Min(shared, Seconds(two)));
-        output.WriteLine($"two threads against one: {alone / shared:F2}");
-        Assert.True(alone / shared >= 1.6, $"two threads are {alone / shared:F2} times as fast as one");
+        // What two threads can reach is what they reach here and now with work that shares nothing: a busy or virtual machine often lends less than two
+        // whole processors. All three are measured in turn, each by its fastest run: other programs can only slow a run down.
+        double alone = double.MaxValue, shared = double.MaxValue, rate1 = 0, rate2 = 0;
+        for (int i = 0; i < 9; i++)
+        {
+            (alone, shared) = (Math.Min(alone, Seconds(one)), Math.Min(shared, Seconds(two)));
+            (rate1, rate2) = (Math.Max(rate1, MachineLimits.FmaRate<float>(VectorWidths.Default)), Math.Max(rate2, MachineLimits.FmaRate<float>(VectorWidths.Default, 2)));
+        }
+        double gain = alone / shared, possible = rate2 / rate1;
+        output.WriteLine($"two threads against one: {gain:F2}, of independent work: {possible:F2}");
+        Assert.True(gain >= 0.75 * possible, $"two threads are {gain:F2} times as fast as one, independent work {possible:F2} times");
 
         double Seconds(Embedder embedder)
         {
