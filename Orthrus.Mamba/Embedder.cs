@@ -56,9 +56,13 @@ public sealed class Embedder : IDisposable
             return;
         }
         if (config.DConv != 4) throw new ArgumentException($"a convolution over {config.DConv} positions: the streaming encoder has kernels for 4", nameof(config));
-        _engine = StreamEngine.Create(config, sized, _options.DType == DType.F64, Width, _options.ChunkLength > 0 ? _options.ChunkLength : 96, _threads, _options.Pooling);
+        _engine = StreamEngine.Create(config, sized, _options.DType == DType.F64, Width, _options.ChunkLength > 0 ? _options.ChunkLength : DefaultChunk(config), _threads, _options.Pooling);
         _scheduler = new StreamScheduler(_engine, _threads);
     }
+
+    // A layer's weights pass through the caches once for each chunk. Where they are larger than a core's own cache, more positions pay for one passage; where
+    // they are not, more positions only push the activations out (measured: 6.7 MB of weights a layer gain 4 % from 192 instead of 96, 1.7 MB lose).
+    private static int DefaultChunk(MambaConfig config) => 3L * config.DModel * config.DInner * sizeof(float) > 4 << 20 ? 192 : 96;
 
     /// <summary>Packs the weights of a model.</summary>
     /// <param name="model">A loaded or random model.</param>
