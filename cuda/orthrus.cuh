@@ -1,0 +1,104 @@
+// The one header of all kernels. NVRTC brings none of its own (no cuda_fp16.h), so numbers of 16 bits and what the hardware offers beyond C++ are spelt here.
+//
+// Each .cu is compiled once per variant: activations are float, or with ORTHRUS_BF16 bfloat16 (from compute 80). State, norms, losses and parameters are
+// float in both. Kernels are extern "C" and take one struct by value, whose twin in C# has the same fields in the same order. Sums have a fixed order:
+// no float atomics anywhere.
+#pragma once
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef int i32;
+typedef long long i64;
+
+#define ORTHRUS_KERNEL extern "C" __global__ void
+#define DEVICE static __device__ __forceinline__
+
+// ---- Activations ----------------------------------------------------------------------------------------------------------------------------------------
+
+struct bf16 { u16 bits; };
+
+DEVICE float to_float(float x) { return x; }
+DEVICE float to_float(bf16 x) { return __uint_as_float((u32)x.bits << 16); }
+
+#if __CUDA_ARCH__ >= 800
+// Nearest, ties to even; NaN stays NaN.
+DEVICE bf16 to_bf16(float x)
+{
+    bf16 y;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+    return y;
+}
+
+// Two at once: low in bits 0 to 15.
+DEVICE u32 to_bf16x2(float low, float high)
+{
+    u32 y;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+    return y;
+}
+#endif
+
+DEVICE float low_bf16(u32 pair) { return __uint_as_float(pair << 16); }
+DEVICE float high_bf16(u32 pair) { return __uint_as_float(pair & 0xffff0000u); }
+
+#ifdef ORTHRUS_BF16
+typedef bf16 act;
+DEVICE act to_act(float x) { return to_bf16(x); }
+#else
+typedef float act;
+DEVICE act to_act(float x) { return x; }
+#endif
+
+// ---- Functions ------------------------------------------------------------------------------------------------------------------------------------------
+
+const float Log2E = 1.4426950408889634f, Ln2 = 0.6931471805599453f;
+
+// 2^x, relative error 2^-22; subnormal results are 0.
+DEVICE float exp2_fast(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+// 1 / (1 + exp(-x)) without overflow.
+DEVICE float sigmoid(float x)
+{
+    float e = expf(-fabsf(x));
+    return (x >= 0.f ? 1.f : e) / (1.f + e);
+}
+
+// log(1 + exp(x)), the identity above 20 as in PyTorch.
+DEVICE float softplus(float x) { return x > 20.f ? x : fmaxf(x, 0.f) + log1pf(expf(-fabsf(x))); }
+
+// ---- Sums of fixed order --------------------------------------------------------------------------------------------------------------------------------
+
+// Sum over the warp, the same bits in every lane.
+DEVICE float warp_sum(float x)
+{
+    #pragma unroll
+    for (int d = 16; d > 0; d >>= 1) x += __shfl_xor_sync(0xffffffffu, x, d);
+    return x;
+}
+
+DEVICE float warp_max(float x)
+{
+    #pragma unroll
+    for (int d = 16; d > 0; d >>= 1) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, d));
+    return x;
+}
+
+// Sum over the block, the same bits in every thread. Needs room for 32 floats in shared memory and whole warps; begins and ends with a barrier.
+DEVICE float block_sum(float x, float* room)
+{
+    x = warp_sum(x);
+    __syncthreads();
+    if ((threadIdx.x & 31) == 0) room[threadIdx.x >> 5] = x;
+    __syncthreads();
+    x = (threadIdx.x & 31) < (blockDim.x >> 5) ? room[threadIdx.x & 31] : 0.f;
+    x = warp_sum(x);
+    __syncthreads();
+    return x;
+}
