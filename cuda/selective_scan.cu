@@ -27,10 +27,18 @@ extern __shared__ __align__(16) float shared[];
 
 // ---- One (step, channel) ----------------------------------------------------------------------------------------------------------------------------------
 
-// log(1 + exp(x)). The polynomial is log1p(s) / s, off by 3e-8: small results keep their digits. Above 20 the product vanishes beside x, as it should.
-DEVICE float scan_softplus(float x)
+DEVICE float reciprocal(float x)
 {
-    float s = exp2_fast(fabsf(x) * -Log2E);
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+// log(1 + exp(x)) and its slope, the sigmoid. The polynomial is log1p(s) / s, off by 3e-8: small results keep their digits. Above 20 the product vanishes beside x, as it should.
+DEVICE float scan_softplus(float x, float& slope)
+{
+    float s = exp2_fast(fabsf(x) * -Log2E), near = reciprocal(1.f + s);
+    slope = x >= 0.f ? near : s * near;
     float p = fmaf(0.005232691299170256f, s, -0.029505226761102676f);
     p = fmaf(p, s, 0.07822593301534653f);
     p = fmaf(p, s, -0.13663244247436523f);
@@ -42,11 +50,10 @@ DEVICE float scan_softplus(float x)
     return fmaf(s, p, fmaxf(x, 0.f));
 }
 
-DEVICE float reciprocal(float x)
+DEVICE float scan_softplus(float x)
 {
-    float y;
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
+    float slope;
+    return scan_softplus(x, slope);
 }
 
 // 1 / (1 + exp(-x)); exp overflows to a result of 0, as it should.
@@ -419,8 +426,9 @@ struct ScanGradArgs
 };
 
 const int GradRow = 36;
-const int StepPlane = 32 * 4 + 16;  // dB or dC of one step from 32 lanes
-const int LanePlane = 8 * 4 + 8;    // a sum's shares from one lane of each channel
+const int SlotStride = 24;                  // between the channels of a warp: four quarters of the states, padded
+const int StepPlane = 8 * SlotStride + 16;  // dB or dC of one step from 32 lanes
+const int LanePlane = 8 * 4 + 16;           // a sum's shares from one lane of each channel
 const int SumPlane = 4 * LanePlane;
 
 template <int Warps> struct GradLayout
@@ -428,106 +436,41 @@ template <int Warps> struct GradLayout
     enum
     {
         Threads = 32 * Warps, Channels = 16 * Warps, Pairs = 8 * Warps,
-        D = 0, V = D + Channels * GradRow, G = V + Channels * GradRow, S = G + Channels * GradRow, B = S + Channels * GradRow, C = B + 4 * StatePlane,
-        Kept = C + 4 * StatePlane, Steps = Kept + 8 * 2 * Threads * 4, Sums = Steps + Warps * 8 * StepPlane, Totals = Sums + Warps * 8 * SumPlane, Raw = Totals + Warps * 2 * Tile * 16,
-        RawPairs = 4 * 8 * Threads * (sizeof(Pair) / 4), RawStage = RawPairs + 2 * 2 * Tile * sizeof(Eight) / 4
+        Rows = Channels * GradRow, D = 0, V = Rows, G = 2 * Rows, Gate = 3 * Rows, Slope = 4 * Rows, S = 5 * Rows, Y = 6 * Rows, B = 7 * Rows, C = B + 4 * StatePlane,
+        Kept = C + 4 * StatePlane, Steps = Kept + 7 * 2 * Threads * 4, Sums = Steps + Warps * 8 * StepPlane, Totals = Sums + Warps * 8 * SumPlane
     };
 };
 
-#if __CUDA_ARCH__ >= 800
-template <int Bytes> DEVICE void copy_async(void* to, const void* from)
+// A thread's two channels in eight steps.
+DEVICE void load_rows(Pair (&to)[8], const act* from, int E, bool full, Columns columns, int rows, float missing)
 {
-    u32 address = (u32)__cvta_generic_to_shared(to);
-    if (Bytes == 16) asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" :: "r"(address), "l"(from) : "memory");
-    else asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" :: "r"(address), "l"(from), "n"(Bytes) : "memory");
+    if (full)
+        #pragma unroll
+        for (int k = 0; k < 8; k++, from += E) to[k] = *(const Pair*)from;
+    else
+        #pragma unroll
+        for (int k = 0; k < 8; k++, from += E) to[k] = load_pair(from, columns.where(k < rows), missing);
 }
-DEVICE void wait_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
-#endif
 
-// One tile's operands of one thread: those of two channels and eight steps, and some of B and C. Where the hardware can, they come to shared memory while
-// the tile before is worked on; only the thread itself reads them there.
-template <int Warps> struct TileInput
+DEVICE void store_rows(act* to, const float (&x)[2][8], int E, bool full, Columns columns, int rows)
 {
-    typedef GradLayout<Warps> At;
-    static const int Many = 4 / Warps; // eights of B and C
-
-    const ScanGradArgs& p;
-    const Columns columns;
-    const bool whole, wide;
-    const int pair, t8;
-    const i64 origin, rows;
-    int t, stage;
-
-    __device__ __forceinline__ const act* source(int array) const { return array == 0 ? p.delta : array == 1 ? p.u : array == 2 ? p.z : p.dy; }
-    __device__ __forceinline__ const act* eights(int r, int& step) const
-    {
-        int i = threadIdx.x + r * At::Threads;
-        step = (i & 63) >> 1;
-        return (i >= 64 ? p.c : p.b) + (rows + t + step) * 16 + 8 * (i & 1);
-    }
-    __device__ __forceinline__ Pair* raw(int array, int k) const { return (Pair*)(shared + At::Raw + stage * At::RawStage) + (array * 8 + k) * At::Threads + threadIdx.x; }
-    __device__ __forceinline__ Eight* raw_eight(int r) const { return (Eight*)(shared + At::Raw + stage * At::RawStage + At::RawPairs) + r * At::Threads + threadIdx.x; }
-
-    // Begins to fetch the tile at step `from`.
-    __device__ __forceinline__ void fetch(int from, int to_stage)
-    {
-        t = from;
-        stage = to_stage;
-#if __CUDA_ARCH__ >= 800
-        const bool full = whole && t + Tile <= p.L;
+    if (full)
         #pragma unroll
-        for (int array = 0; array < 4; array++)
-        {
-            const act* base = source(array);
-            if (!base) continue;
-            base += origin + (i64)t * p.E;
-            if (full)
-                #pragma unroll
-                for (int k = 0; k < 8; k++) copy_async<sizeof(Pair)>(raw(array, k), base + k * p.E);
-            else
-                #pragma unroll
-                for (int k = 0; k < 8; k++) *raw(array, k) = load_pair(base + k * p.E, columns.where(t + t8 + k < p.L), array ? 0.f : -__int_as_float(0x7f800000));
-        }
+        for (int k = 0; k < 8; k++, to += E) *(Pair*)to = pair_of(x[0][k], x[1][k]);
+    else
         #pragma unroll
-        for (int r = 0; r < Many; r++)
-        {
-            int step;
-            const act* from = eights(r, step);
-            if (wide && t + Tile <= p.L)
-                #pragma unroll
-                for (int k = 0; k < sizeof(Eight); k += 16) copy_async<16>((char*)raw_eight(r) + k, (const char*)from + k);
-            else *raw_eight(r) = load_eight(from, t + step < p.L, false);
-        }
-#else
-        if (whole && t + Tile <= p.L)
-            #pragma unroll
-            for (int array = 0; array < 4; array++)
-                if (source(array))
-                    #pragma unroll
-                    for (int k = 0; k < 8; k++) asm volatile("prefetch.global.L2 [%0];" :: "l"(source(array) + origin + (i64)(t + k) * p.E));
-#endif
-    }
+        for (int k = 0; k < 8; k++, to += E) store_pair(to, columns.where(k < rows), pair_of(x[0][k], x[1][k]));
+}
 
-    __device__ __forceinline__ Pair get(int array, int k) const
-    {
-#if __CUDA_ARCH__ >= 800
-        return *raw(array, k);
-#else
-        return load_pair(source(array) + origin + (i64)(t + k) * p.E, columns.where(t + t8 + k < p.L), array ? 0.f : -__int_as_float(0x7f800000));
-#endif
-    }
+// An address in shared memory that the compiler keeps in a register rather than computing it again wherever it is used.
+DEVICE float* held(float* p)
+{
+    u32 address = (u32)__cvta_generic_to_shared(p);
+    asm volatile("" : "+r"(address));
+    return (float*)__cvta_shared_to_generic(address);
+}
 
-    __device__ __forceinline__ Eight get_eight(int r) const
-    {
-#if __CUDA_ARCH__ >= 800
-        return *raw_eight(r);
-#else
-        int step;
-        const act* from = eights(r, step);
-        return load_eight(from, t + step < p.L, wide);
-#endif
-    }
-};
+DEVICE void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" :: "l"(p)); }
 
 DEVICE float4 add4(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
 
@@ -537,7 +480,7 @@ template <int Warps> DEVICE void backward(const ScanGradArgs& p)
     const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, E = p.E, L = p.L, batch = blockIdx.y, tiles = (L + Tile - 1) / Tile;
 
     // As worker.
-    const int quad = lane & 3, slot = lane >> 2, row = 8 * warp + slot, mine = blockIdx.x * At::Channels + 2 * row, n0 = 4 * quad;
+    const int quad = lane >> 2 & 3, slot = (lane & 3) + 4 * (lane >> 4), row = 8 * warp + slot, mine = blockIdx.x * At::Channels + 2 * row, n0 = 4 * quad;
     float a[2][4], q[2][4], da[2][4];
     #pragma unroll
     for (int i = 0; i < 2; i++)
@@ -549,13 +492,19 @@ template <int Warps> DEVICE void backward(const ScanGradArgs& p)
             q[i][j] = live && p.dstate ? p.dstate[((i64)batch * E + mine + i) * 16 + n0 + j] : 0.f;
             da[i][j] = 0.f;
         }
-    float* const kept = shared + At::Kept + 4 * tid;
+    float* const kept = held(shared + At::Kept + 4 * tid);
+    float* const mine_d = held(shared + At::D + row * GradRow); // other rows and the second channel at fixed distances
+    float* const mine_b = held(shared + At::B + quad * StatePlane);
+    // Sums over lanes: where this lane leaves its shares, and where it collects those of others.
     float* const steps = shared + At::Steps + warp * 8 * StepPlane;
     float* const sums = shared + At::Sums + warp * 8 * SumPlane;
-    float* const totals = shared + At::Totals + warp * 2 * Tile * 16;
-    float* const share = sums + quad * LanePlane + 4 * slot;
-    const float *const mine_b = shared + At::B + quad * StatePlane, *const mine_c = shared + At::C + quad * StatePlane;
-    float* const mine_d = shared + At::D + row * GradRow; // V, G, S and the second channel at fixed distances
+    float* const step_out = held(steps + SlotStride * slot + 4 * quad);
+    float* const step_in = held(steps + (lane >> 2) * StepPlane + 4 * (lane & 3));
+    float* const share_out = held(sums + quad * LanePlane + 4 * slot);
+    float* const share_in = held(sums + (lane >> 3) * SumPlane + 4 * (lane & 7));
+    float* const total_out = held(shared + At::Totals + warp * 2 * Tile * 16 + (lane >> 4) * Tile * 16 + 4 * (lane & 15));
+    float* const s_out = held(shared + (lane >= 16 ? At::S : At::V) + (((lane >> 3) & 1) * At::Pairs + 8 * warp + (lane & 7)) * GradRow);
+    float* const y_out = held(shared + At::Y + (((lane >> 3) & 1) * At::Pairs + 8 * warp + (lane & 7)) * GradRow + 4 * (lane >> 4));
 
     // As loader.
     const int pair = tid % At::Pairs, t8 = 8 * (tid / At::Pairs), e0 = blockIdx.x * At::Channels + 2 * pair;
@@ -568,81 +517,78 @@ template <int Warps> DEVICE void backward(const ScanGradArgs& p)
     const float skip[2] = {skips && columns.one ? p.d[e0] : 0.f, skips && columns.two ? p.d[e0 + 1] : 0.f};
     float dd[2] = {0.f, 0.f}, dbias[2] = {0.f, 0.f};
     const i64 rows = (i64)batch * L, origin = (rows + t8) * E + e0;
-    TileInput<Warps> input = {p, columns, whole, aligned(p.b, 16) && aligned(p.c, 16), pair, t8, origin, rows, 0, 0};
-    auto fetch_start = [&](int tile)
-    {
-        const float* from = p.starts + (((i64)batch * tiles + tile) * E + mine) * 16 + n0;
-        #pragma unroll
-        for (int i = 0; i < 2; i++)
-        {
-            float* to = kept + (14 + i) * At::Threads * 4;
-            if (mine + i >= E) quad_at(to) = make_float4(0.f, 0.f, 0.f, 0.f);
-#if __CUDA_ARCH__ >= 800
-            else copy_async<16>(to, from + 16 * i);
-#else
-            else quad_at(to) = *(const float4*)(from + 16 * i);
-#endif
-        }
-    };
-    if (tiles > 0)
-    {
-        input.fetch((tiles - 1) * Tile, 0);
-        fetch_start(tiles - 1);
-    }
+    const bool wide = aligned(p.b, 16) && aligned(p.c, 16);
+    const float* start = p.starts + (((i64)batch * tiles + tiles - 1) * E + mine) * 16 + n0;
 
     for (int tile = tiles - 1; tile >= 0; tile--)
     {
         const int t = tile * Tile;
+        const bool full = whole && t + Tile <= L;
+        const i64 place = origin + (i64)t * E;
+        const int left = L - t - t8;
         float* const own = shared + At::D + pair * GradRow + t8;
-#if __CUDA_ARCH__ >= 800
-        wait_copies();
-#endif
-        #pragma unroll
-        for (int k = 0; k < 8; k += 4)
         {
-            float d[2][4], v[2][4], g[2][4];
+            // What belongs to one (step, channel): for the workers d, d u and the gradient before the gate; for later the gate's and softplus' slopes.
+            Pair x[8], u[8];
+            float g[2][8], gate[2][8];
+            load_rows(x, p.delta + place, E, full, columns, left, -__int_as_float(0x7f800000));
+            load_rows(u, p.u + place, E, full, columns, left, 0.f);
             #pragma unroll
-            for (int r = 0; r < 4; r++)
-            {
-                const Pair x = input.get(0, k + r), u = input.get(1, k + r);
-                d[0][r] = scan_softplus(first(x) + bias[0]);
-                d[1][r] = scan_softplus(second(x) + bias[1]);
-                v[0][r] = d[0][r] * first(u);
-                v[1][r] = d[1][r] * second(u);
-                g[0][r] = g[1][r] = 0.f;
-            }
+            for (int k = 0; k < 8; k++) g[0][k] = g[1][k] = 0.f;
             if (given)
+            {
+                Pair dy[8];
+                load_rows(dy, p.dy + place, E, full, columns, left, 0.f);
                 #pragma unroll
-                for (int r = 0; r < 4; r++)
+                for (int k = 0; k < 8; k++)
                 {
-                    const Pair dy = input.get(3, k + r);
-                    g[0][r] = first(dy);
-                    g[1][r] = second(dy);
+                    g[0][k] = first(dy[k]);
+                    g[1][k] = second(dy[k]);
                 }
-            if (given && gated)
+            }
+            if (gated)
+            {
+                Pair z[8];
+                load_rows(z, p.z + place, E, full, columns, left, 0.f);
                 #pragma unroll
-                for (int r = 0; r < 4; r++)
-                {
-                    const Pair z = input.get(2, k + r);
-                    g[0][r] *= first(z) * gate_sigmoid(first(z));
-                    g[1][r] *= second(z) * gate_sigmoid(second(z));
-                }
+                for (int s = 0; s < 2; s++)
+                    #pragma unroll
+                    for (int k = 0; k < 8; k++)
+                    {
+                        // 1 - sigmoid without a difference.
+                        const float x = s ? second(z[k]) : first(z[k]), e = exp2_fast(fabsf(x) * -Log2E), near = reciprocal(1.f + e), far = e * near;
+                        const float open = g[s][k] * (x >= 0.f ? near : far), shut = x >= 0.f ? far : near;
+                        gate[s][k] = open * fmaf(x, shut, 1.f);
+                        g[s][k] = open * x;
+                    }
+            }
             #pragma unroll
             for (int s = 0; s < 2; s++)
-            {
-                float* to = own + s * At::Pairs * GradRow + k;
-                quad_at(to + At::D) = make_float4(d[s][0], d[s][1], d[s][2], d[s][3]);
-                quad_at(to + At::V) = make_float4(v[s][0], v[s][1], v[s][2], v[s][3]);
-                quad_at(to + At::G) = make_float4(g[s][0], g[s][1], g[s][2], g[s][3]);
-            }
+                #pragma unroll
+                for (int k = 0; k < 8; k += 4)
+                {
+                    float d[4], v[4], slope[4];
+                    #pragma unroll
+                    for (int r = 0; r < 4; r++)
+                    {
+                        d[r] = scan_softplus((s ? second(x[k + r]) : first(x[k + r])) + bias[s], slope[r]);
+                        v[r] = d[r] * (s ? second(u[k + r]) : first(u[k + r]));
+                    }
+                    float* to = own + s * At::Pairs * GradRow + k;
+                    quad_at(to + At::D) = make_float4(d[0], d[1], d[2], d[3]);
+                    quad_at(to + At::V) = make_float4(v[0], v[1], v[2], v[3]);
+                    quad_at(to + At::G) = make_float4(g[s][k], g[s][k + 1], g[s][k + 2], g[s][k + 3]);
+                    quad_at(to + At::Slope) = make_float4(slope[0], slope[1], slope[2], slope[3]);
+                    if (gated) quad_at(to + At::Gate) = make_float4(gate[s][k], gate[s][k + 1], gate[s][k + 2], gate[s][k + 3]);
+                }
         }
         #pragma unroll
-        for (int r = 0; r < TileInput<Warps>::Many; r++)
+        for (int r = 0; r < 4 / Warps; r++)
         {
-            const int i = tid + r * At::Threads;
-            float* to = shared + (i >= 64 ? At::C : At::B) + 2 * (i & 1) * StatePlane + 4 * ((i & 63) >> 1);
+            const int i = tid + r * At::Threads, step = (i & 63) >> 1;
+            float* to = shared + (i >= 64 ? At::C : At::B) + 2 * (i & 1) * StatePlane + 4 * step;
             float4 low, high;
-            unpack(input.get_eight(r), low, high);
+            unpack(load_eight((i >= 64 ? p.c : p.b) + (rows + t + step) * 16 + 8 * (i & 1), t + step < L, wide), low, high);
             quad_at(to) = low;
             quad_at(to + StatePlane) = high;
         }
@@ -650,28 +596,34 @@ template <int Warps> DEVICE void backward(const ScanGradArgs& p)
         #pragma unroll
         for (int i = 0; i < 2; i++)
         {
-            const float4 x = quad_at(kept + (14 + i) * At::Threads * 4);
+            const float4 x = mine + i < E ? *(const float4*)(start + 16 * i) : make_float4(0.f, 0.f, 0.f, 0.f);
             h[i][0] = x.x; h[i][1] = x.y; h[i][2] = x.z; h[i][3] = x.w;
         }
+        start -= (i64)E * 16;
         __syncthreads();
 
-        TileInput<Warps> current = input;
+        // The next tile's operands come as near as the L2 cache while this one is worked on: a line of each row of four arrays, B, C and the states.
         if (tile > 0)
         {
-            input.fetch(t - Tile, current.stage ^ 1);
-            fetch_start(tile - 1);
+            const int array = tid / (At::Threads / 4);
+            const act* from = array == 0 ? p.delta : array == 1 ? p.u : array == 2 ? p.z : p.dy;
+            if (from)
+                for (int k = tid % (At::Threads / 4); k < Tile; k += At::Threads / 4) prefetch(from + (rows + t - Tile + k) * E + blockIdx.x * At::Channels);
+            if (tid < 2 * Tile) prefetch((tid < Tile ? p.b : p.c) + (rows + t - Tile + tid % Tile) * 16);
+            if (quad == 0 && mine < E) prefetch(start);
         }
 
         // Forward, to the start of the last four steps.
+        float *d_at = mine_d, *b_at = mine_b, *kept_at = kept;
         #pragma unroll 1
-        for (int f = 0; f < Tile / 4 - 1; f++)
+        for (int f = 0; f < Tile / 4 - 1; f++, d_at += 4, b_at += 16, kept_at += 8 * At::Threads)
         {
             float ds[2][4], vs[2][4];
             #pragma unroll
             for (int i = 0; i < 2; i++)
             {
-                quad_at(kept + (2 * f + i) * At::Threads * 4) = make_float4(h[i][0], h[i][1], h[i][2], h[i][3]);
-                const float* from = mine_d + i * At::Pairs * GradRow + 4 * f;
+                quad_at(kept_at + i * At::Threads * 4) = make_float4(h[i][0], h[i][1], h[i][2], h[i][3]);
+                const float* from = d_at + i * At::Pairs * GradRow;
                 const float4 d4 = *(const float4*)(from + At::D), v4 = *(const float4*)(from + At::V);
                 ds[i][0] = d4.x; ds[i][1] = d4.y; ds[i][2] = d4.z; ds[i][3] = d4.w;
                 vs[i][0] = v4.x; vs[i][1] = v4.y; vs[i][2] = v4.z; vs[i][3] = v4.w;
@@ -679,7 +631,7 @@ template <int Warps> DEVICE void backward(const ScanGradArgs& p)
             #pragma unroll
             for (int k = 0; k < 4; k++)
             {
-                const float4 b4 = *(const float4*)(mine_b + 4 * (4 * f + k));
+                const float4 b4 = quad_at(b_at + 4 * k);
                 const float bs[4] = {b4.x, b4.y, b4.z, b4.w};
                 #pragma unroll
                 for (int i = 0; i < 2; i++)
@@ -688,14 +640,15 @@ template <int Warps> DEVICE void backward(const ScanGradArgs& p)
             }
         }
 
+        float *total_at = total_out + (Tile / 4 - 1) * 64, *s_at = s_out + Tile - 4, *y_at = y_out + Tile - 8;
         #pragma unroll 1
-        for (int f = Tile / 4 - 1; f >= 0; f--)
+        for (int f = Tile / 4 - 1; f >= 0; f--, d_at -= 4, b_at -= 16)
         {
             float ds[2][4], vs[2][4], gs[2][4], decay[4][2][4], was[5][2][4], bs[4][4];
             #pragma unroll
             for (int i = 0; i < 2; i++)
             {
-                const float* from = mine_d + i * At::Pairs * GradRow + 4 * f;
+                const float* from = d_at + i * At::Pairs * GradRow;
                 const float4 d4 = *(const float4*)(from + At::D), v4 = *(const float4*)(from + At::V), g4 = *(const float4*)(from + At::G);
                 ds[i][0] = d4.x; ds[i][1] = d4.y; ds[i][2] = d4.z; ds[i][3] = d4.w;
                 vs[i][0] = v4.x; vs[i][1] = v4.y; vs[i][2] = v4.z; vs[i][3] = v4.w;
@@ -706,7 +659,7 @@ template <int Warps> DEVICE void backward(const ScanGradArgs& p)
             #pragma unroll
             for (int k = 0; k < 4; k++)
             {
-                const float4 b4 = *(const float4*)(mine_b + 4 * (4 * f + k));
+                const float4 b4 = quad_at(b_at + 4 * k);
                 bs[k][0] = b4.x; bs[k][1] = b4.y; bs[k][2] = b4.z; bs[k][3] = b4.w;
                 #pragma unroll
                 for (int i = 0; i < 2; i++)
@@ -721,7 +674,7 @@ template <int Warps> DEVICE void backward(const ScanGradArgs& p)
             #pragma unroll
             for (int k = 3; k >= 0; k--)
             {
-                const float4 c4 = *(const float4*)(mine_c + 4 * (4 * f + k));
+                const float4 c4 = quad_at(b_at + At::C - At::B + 4 * k);
                 const float cs[4] = {c4.x, c4.y, c4.z, c4.w};
                 float db[4], dc[4];
                 #pragma unroll
@@ -741,113 +694,83 @@ template <int Warps> DEVICE void backward(const ScanGradArgs& p)
                         da[i][j] = fmaf(ds[i][k], w, da[i][j]);
                     }
                 }
-                quad_at(steps + k * StepPlane + 4 * lane) = make_float4(db[0], db[1], db[2], db[3]);
-                quad_at(steps + (4 + k) * StepPlane + 4 * lane) = make_float4(dc[0], dc[1], dc[2], dc[3]);
+                quad_at(step_out + k * StepPlane) = make_float4(db[0], db[1], db[2], db[3]);
+                quad_at(step_out + (4 + k) * StepPlane) = make_float4(dc[0], dc[1], dc[2], dc[3]);
             }
             #pragma unroll
             for (int i = 0; i < 2; i++)
             {
-                quad_at(share + i * SumPlane) = make_float4(s1[i][0], s1[i][1], s1[i][2], s1[i][3]);
-                quad_at(share + (2 + i) * SumPlane) = make_float4(s2[i][0], s2[i][1], s2[i][2], s2[i][3]);
-                quad_at(share + (4 + 2 * (f & 1) + i) * SumPlane) = make_float4(y[i][0], y[i][1], y[i][2], y[i][3]);
+                quad_at(share_out + i * SumPlane) = make_float4(s1[i][0], s1[i][1], s1[i][2], s1[i][3]);
+                quad_at(share_out + (2 + i) * SumPlane) = make_float4(s2[i][0], s2[i][1], s2[i][2], s2[i][3]);
             }
-            __syncwarp();
-            {
-                // Eight lanes' shares of dB or dC of one step.
-                const float* from = steps + (lane >> 2) * StepPlane + 4 * quad;
-                float4 sum = *(const float4*)from;
+            if (f & 1)
                 #pragma unroll
-                for (int k = 1; k < 8; k++) sum = add4(sum, *(const float4*)(from + 16 * k));
-                quad_at(totals + (lane >> 4) * Tile * 16 + (4 * f + ((lane >> 2) & 3)) * 16 + 4 * quad) = sum;
-            }
-            {
-                // Four lanes' shares of s1 or s2 of one channel; they take the place of d u and find their own.
-                const int which = lane >> 3;
-                const float* from = sums + which * SumPlane + 4 * (lane & 7);
-                const float4 sum = add4(add4(*(const float4*)from, *(const float4*)(from + LanePlane)), add4(*(const float4*)(from + 2 * LanePlane), *(const float4*)(from + 3 * LanePlane)));
-                quad_at(shared + (which >= 2 ? At::S : At::V) + ((which & 1) * At::Pairs + 8 * warp + (lane & 7)) * GradRow + 4 * f) = sum;
-            }
+                for (int i = 0; i < 2; i++) quad_at(share_out + (6 + i) * SumPlane) = make_float4(y[i][0], y[i][1], y[i][2], y[i][3]);
+            else
+                #pragma unroll
+                for (int i = 0; i < 2; i++) quad_at(share_out + (4 + i) * SumPlane) = make_float4(y[i][0], y[i][1], y[i][2], y[i][3]);
+            __syncwarp();
+            // Eight lanes' shares of dB or dC of one step.
+            float4 sum = quad_at(step_in);
+            #pragma unroll
+            for (int k = 1; k < 8; k++) sum = add4(sum, quad_at(step_in + SlotStride * k));
+            quad_at(total_at) = sum;
+            total_at -= 64;
+            // Four lanes' shares of s1 or s2 of one channel; s1 takes the place of d u.
+            quad_at(s_at) = add4(add4(quad_at(share_in), quad_at(share_in + LanePlane)), add4(quad_at(share_in + 2 * LanePlane), quad_at(share_in + 3 * LanePlane)));
+            s_at -= 4;
             if ((f & 1) == 0)
             {
-                // y of eight steps takes the place of g.
-                const int late = lane >> 4, i = (lane >> 3) & 1;
-                const float* from = sums + (4 + 2 * late + i) * SumPlane + 4 * (lane & 7);
-                const float4 sum = add4(add4(*(const float4*)from, *(const float4*)(from + LanePlane)), add4(*(const float4*)(from + 2 * LanePlane), *(const float4*)(from + 3 * LanePlane)));
-                quad_at(shared + At::G + (i * At::Pairs + 8 * warp + (lane & 7)) * GradRow + 4 * (f + late)) = sum;
+                // y of eight steps.
+                float* const from = share_in + 4 * SumPlane;
+                quad_at(y_at) = add4(add4(quad_at(from), quad_at(from + LanePlane)), add4(quad_at(from + 2 * LanePlane), quad_at(from + 3 * LanePlane)));
+                y_at -= 8;
             }
+            kept_at -= 8 * At::Threads;
             if (f > 0)
                 #pragma unroll
                 for (int i = 0; i < 2; i++)
                 {
-                    const float4 x = quad_at(kept + (2 * (f - 1) + i) * At::Threads * 4);
+                    const float4 x = quad_at(kept_at + i * At::Threads * 4);
                     h[i][0] = x.x; h[i][1] = x.y; h[i][2] = x.z; h[i][3] = x.w;
                 }
             __syncwarp();
         }
         __syncthreads();
 
-        // Gradients of one (step, channel) each.
-        const bool full = whole && t + Tile <= L;
-        const i64 place = origin + (i64)t * E;
-        #pragma unroll
-        for (int k = 0; k < 8; k += 4)
         {
-            float du[2][4], ddelta[2][4], dz[2][4];
+            // Gradients of one (step, channel) each. Past the end everything that they are made of is 0, and so is D where it is absent.
+            Pair u[8];
+            float du[2][8], ddelta[2][8], dz[2][8];
+            load_rows(u, p.u + place, E, full, columns, left, 0.f);
             #pragma unroll
             for (int s = 0; s < 2; s++)
-            {
-                const float* from = own + s * At::Pairs * GradRow + k;
-                const float4 d4 = *(const float4*)(from + At::D), s4 = *(const float4*)(from + At::V), y4 = *(const float4*)(from + At::G), w4 = *(const float4*)(from + At::S);
-                const float ds[4] = {d4.x, d4.y, d4.z, d4.w}, s1[4] = {s4.x, s4.y, s4.z, s4.w}, ys[4] = {y4.x, y4.y, y4.z, y4.w}, s2[4] = {w4.x, w4.y, w4.z, w4.w};
                 #pragma unroll
-                for (int r = 0; r < 4; r++)
+                for (int k = 0; k < 8; k += 4)
                 {
-                    const Pair xp = current.get(0, k + r), up = current.get(1, k + r);
-                    const float x = (s ? second(xp) : first(xp)) + bias[s], u = s ? second(up) : first(up);
-                    float dy = 0.f;
-                    if (given)
+                    float* from = own + s * At::Pairs * GradRow + k;
+                    const float4 d4 = quad_at(from + At::D), v4 = quad_at(from + At::V), g4 = quad_at(from + At::G), p4 = quad_at(from + At::Slope), s4 = quad_at(from + At::S);
+                    const float d[4] = {d4.x, d4.y, d4.z, d4.w}, s1[4] = {v4.x, v4.y, v4.z, v4.w}, g[4] = {g4.x, g4.y, g4.z, g4.w}, slope[4] = {p4.x, p4.y, p4.z, p4.w}, s2[4] = {s4.x, s4.y, s4.z, s4.w};
+                    #pragma unroll
+                    for (int r = 0; r < 4; r++)
                     {
-                        const Pair yp = current.get(3, k + r);
-                        dy = s ? second(yp) : first(yp);
+                        const float x = s ? second(u[k + r]) : first(u[k + r]);
+                        ddelta[s][k + r] = fmaf(x, s1[r], Ln2 * s2[r]) * slope[r];
+                        du[s][k + r] = fmaf(d[r], s1[r], skip[s] * g[r]);
+                        dd[s] = fmaf(g[r], x, dd[s]);
+                        dbias[s] += ddelta[s][k + r];
                     }
-                    float g = dy;
                     if (gated)
                     {
-                        const Pair zp = current.get(2, k + r);
-                        const float z = s ? second(zp) : first(zp);
-                        // 1 - sigmoid without a difference.
-                        const float e = exp2_fast(fabsf(z) * -Log2E), near = reciprocal(1.f + e), far = e * near, open = z >= 0.f ? near : far, shut = z >= 0.f ? far : near;
-                        g *= z * open;
-                        dz[s][r] = dy * (skips ? fmaf(skip[s], u, ys[r]) : ys[r]) * open * fmaf(z, shut, 1.f);
-                    }
-                    ddelta[s][r] = fmaf(u, s1[r], Ln2 * s2[r]) * gate_sigmoid(x);
-                    du[s][r] = skips ? fmaf(ds[r], s1[r], skip[s] * g) : ds[r] * s1[r];
-                    // Past the end there is no d, but sums may be anything where B or C were not finite.
-                    if (full || t + t8 + k + r < L)
-                    {
-                        dd[s] = fmaf(g, u, dd[s]);
-                        dbias[s] += ddelta[s][r];
+                        const float4 y4 = quad_at(from + At::Y), z4 = quad_at(from + At::Gate);
+                        const float y[4] = {y4.x, y4.y, y4.z, y4.w}, gate[4] = {z4.x, z4.y, z4.z, z4.w};
+                        #pragma unroll
+                        for (int r = 0; r < 4; r++) dz[s][k + r] = gate[r] * fmaf(skip[s], s ? second(u[k + r]) : first(u[k + r]), y[r]);
                     }
                 }
-            }
-            #pragma unroll
-            for (int r = 0; r < 4; r++)
-            {
-                const i64 to = place + (i64)(k + r) * E;
-                if (full)
-                {
-                    if (p.du) *(Pair*)(p.du + to) = pair_of(du[0][r], du[1][r]);
-                    if (p.ddelta) *(Pair*)(p.ddelta + to) = pair_of(ddelta[0][r], ddelta[1][r]);
-                    if (p.dz) *(Pair*)(p.dz + to) = pair_of(dz[0][r], dz[1][r]);
-                }
-                else
-                {
-                    const Columns at = columns.where(t + t8 + k + r < L);
-                    if (p.du) store_pair(p.du + to, at, pair_of(du[0][r], du[1][r]));
-                    if (p.ddelta) store_pair(p.ddelta + to, at, pair_of(ddelta[0][r], ddelta[1][r]));
-                    if (p.dz) store_pair(p.dz + to, at, pair_of(dz[0][r], dz[1][r]));
-                }
-            }
+            if (p.du) store_rows(p.du + place, du, E, full, columns, left);
+            if (p.ddelta) store_rows(p.ddelta + place, ddelta, E, full, columns, left);
+            if (p.dz) store_rows(p.dz + place, dz, E, full, columns, left);
         }
         #pragma unroll
         for (int r = 0; r < 2 * Tile * 4 / At::Threads; r++)

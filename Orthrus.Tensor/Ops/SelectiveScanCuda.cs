@@ -90,7 +90,7 @@ public sealed partial class SelectiveScan
             while (warps > 1 && AnyBytes(warps, f.N) > args.Cuda.SharedPerBlock) warps /= 2;
         else
         {
-            large = BackwardBytes(4, args.DType, args.Cuda.ComputeCapability) <= args.Cuda.SharedPerBlock;
+            large = BackwardBytes(4) <= args.Cuda.SharedPerBlock;
             warps = large ? 4 : 2;
         }
         int groups = Groups(f.E, any ? warps : States * warps);
@@ -112,7 +112,7 @@ public sealed partial class SelectiveScan
         else
         {
             if (f.L > 0) args.Cuda.Launch(Starts, args.DType, new(Groups(f.E, Channels), f.Batch), Threads, ForwardBytes, f);
-            args.Cuda.Launch(large ? Backward4 : Backward2, args.DType, new(groups, f.Batch), 32 * warps, BackwardBytes(warps, args.DType, args.Cuda.ComputeCapability), g);
+            args.Cuda.Launch(large ? Backward4 : Backward2, args.DType, new(groups, f.Batch), 32 * warps, BackwardBytes(warps), g);
         }
         var s = new SumArgs
         {
@@ -134,13 +134,12 @@ public sealed partial class SelectiveScan
         };
     }
 
-    /// <summary>Dynamic shared memory of the backward kernel: GradLayout in the source. The tile that is fetched ahead takes some only where the hardware can.</summary>
-    private static int BackwardBytes(int warps, DType dtype, int architecture)
+    /// <summary>Dynamic shared memory of the backward kernel: GradLayout in the source.</summary>
+    private static int BackwardBytes(int warps)
     {
-        const int row = 36, statePlane = 4 * Tile + 8, stepPlane = 144, sumPlane = 160;
-        int threads = 32 * warps, channels = 16 * warps, floats = 4 * channels * row + 8 * statePlane + 64 * threads + 8 * warps * (stepPlane + sumPlane) + 2 * warps * Tile * States;
-        int ahead = architecture < 80 ? 0 : 2 * dtype.Size() * (64 * threads + 2 * Tile * States);
-        return sizeof(float) * floats + ahead;
+        const int row = 36, statePlane = 4 * Tile + 8, stepPlane = 208, sumPlane = 192;
+        int threads = 32 * warps, channels = 16 * warps;
+        return sizeof(float) * (7 * channels * row + 8 * statePlane + 56 * threads + 8 * warps * (stepPlane + sumPlane) + 2 * warps * Tile * States);
     }
 
     private static int AnyBytes(int warps, int n) => 15 * sizeof(float) * warps * n;
