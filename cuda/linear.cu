@@ -1,0 +1,838 @@
+// Linear: matrix products with the tensor cores (compute 80 and above) or FFMA, all in one form: c (m, n) = sum over k of A (m, k) B (n, k).
+//   forward       c = y (rows, O),   A = x (rows, K), B = W (O, K): both contiguous in k
+//   input grad    c = dx (rows, K),  A = dy (rows, O) contiguous in k, B = W (O, K) with k across its rows
+//   weight grad   c = dW (O, K),     A = dy (rows, O), B = x (rows, K), both with k across their rows; rows in slices, added in order by linear_sum
+// An element of c is one chain of additions in the order of k, whatever the tile: its bits depend on its own row and column alone.
+//
+// With tensor cores the operands lie in shared memory as bf16, swizzled so that ldmatrix (transposing where k runs across rows) meets no bank twice.
+// The BF16 variant copies them there by cp.async, three stages deep. The F32 variant splits each number into three bf16 whose sum it is exactly, and adds
+// six of the nine products, small ones first: what is left out is below 2^-23 of the product. (tf32 in two parts costs the tensor cores as much and
+// leaves 2^-21, all that the error bound of a single product allows.) Numbers without such parts (infinities) show as results that are not finite,
+// which are then formed again by FFMA.
+#include "orthrus.cuh"
+
+struct LinearArgs
+{
+    const void* a;
+    const void* b;
+    void* c;
+    const float* bias;
+    const void* residual;
+    i64 lda, ldb, ldc;
+    i32 m, n, k;
+    // Length in k of a slice, a multiple of 64; slice s writes to c + s m ldc.
+    i32 slice;
+    i32 epilogue;
+};
+
+enum Epilogue { Silu = 1, Residual = 2 };
+
+#define METHOD __device__ __forceinline__
+
+// ---- Blocks ---------------------------------------------------------------------------------------------------------------------------------------------
+
+// Where the block's tile of c begins, and its range of k. Columns go first: blocks that run together share rows of A.
+struct Range { int m, n, from, to; i64 part; };
+
+template <int BM, int BN> DEVICE Range range_of(const LinearArgs& p)
+{
+    u32 across = (p.n + BN - 1) / BN, down = (p.m + BM - 1) / BM;
+    u32 row = blockIdx.x / across, slice = row / down;
+    Range r;
+    r.n = (blockIdx.x - row * across) * BN;
+    r.m = (row - slice * down) * BM;
+    r.from = slice * p.slice;
+    r.to = min(p.k - r.from, p.slice) + r.from;
+    r.part = (i64)slice * p.m * p.ldc;
+    return r;
+}
+
+// ---- Results --------------------------------------------------------------------------------------------------------------------------------------------
+
+DEVICE bool is_aligned(const void* p) { return ((u64)p & 15) == 0; }
+
+DEVICE void read_row(const float* p, float (&v)[4])
+{
+    float4 q = *(const float4*)p;
+    v[0] = q.x; v[1] = q.y; v[2] = q.z; v[3] = q.w;
+}
+
+DEVICE void write_row(float* p, const float (&v)[4]) { *(float4*)p = make_float4(v[0], v[1], v[2], v[3]); }
+DEVICE void write_one(float* p, float v) { *p = v; }
+
+#ifdef ORTHRUS_BF16
+DEVICE void read_row(const bf16* p, float (&v)[8])
+{
+    uint4 q = *(const uint4*)p;
+    v[0] = low_bf16(q.x); v[1] = high_bf16(q.x); v[2] = low_bf16(q.y); v[3] = high_bf16(q.y);
+    v[4] = low_bf16(q.z); v[5] = high_bf16(q.z); v[6] = low_bf16(q.w); v[7] = high_bf16(q.w);
+}
+
+DEVICE void write_row(bf16* p, const float (&v)[8])
+{
+    *(uint4*)p = make_uint4(to_bf16x2(v[0], v[1]), to_bf16x2(v[2], v[3]), to_bf16x2(v[4], v[5]), to_bf16x2(v[6], v[7]));
+}
+
+DEVICE void write_one(bf16* p, float v) { *p = to_bf16(v); }
+#endif
+
+// Writes rows of c in pieces of 16 bytes, with Full the bias, SiLU and residual on the way.
+template <class Out, bool Full> struct Result
+{
+    enum { Count = 16 / sizeof(Out) };
+    Out* c;
+    bool aligned;
+
+    METHOD Result(const LinearArgs& p, i64 part)
+    {
+        c = (Out*)p.c + part;
+        aligned = is_aligned(c) && p.ldc % Count == 0 && (!Full || (is_aligned(p.bias) && is_aligned(p.residual)));
+    }
+
+    METHOD void write(const LinearArgs& p, int row, int column, float (&v)[Count]) const
+    {
+        if (row >= p.m || column >= p.n) return;
+        i64 at = row * p.ldc + column;
+        int count = min(Count, p.n - column);
+        bool whole = aligned && count == Count;
+        if (Full && p.bias)
+        {
+            #pragma unroll
+            for (int e = 0; e < Count; e += 4)
+            {
+                float b[4] = {};
+                if (whole)
+                    read_row(p.bias + column + e, b);
+                else
+                    for (int f = 0; f < 4; f++)
+                        if (e + f < count) b[f] = p.bias[column + e + f];
+                for (int f = 0; f < 4; f++) v[e + f] += b[f];
+            }
+        }
+        if (Full && (p.epilogue & Silu))
+        {
+            #pragma unroll
+            for (int e = 0; e < Count; e++) v[e] *= sigmoid(v[e]);
+        }
+        if (Full && (p.epilogue & Residual))
+        {
+            const Out* residual = (const Out*)p.residual + at;
+            float r[Count] = {};
+            if (whole)
+                read_row(residual, r);
+            else
+                for (int e = 0; e < Count; e++)
+                    if (e < count) r[e] = to_float(residual[e]);
+            #pragma unroll
+            for (int e = 0; e < Count; e++) v[e] += r[e];
+        }
+        if (whole)
+            write_row(c + at, v);
+        else
+        {
+            #pragma unroll
+            for (int e = 0; e < Count; e++)
+                if (e < count) write_one(c + at + e, v[e]);
+        }
+    }
+};
+
+#if __CUDA_ARCH__ >= 800
+// ---- Tensor cores: tiles and fragments ------------------------------------------------------------------------------------------------------------------
+
+// Block and warp tiles of c, depth of a stage, blocks of a multiprocessor.
+template <int BM_, int BN_, int WM_, int WN_, int Depth_, int Blocks_> struct Shape
+{
+    enum { BM = BM_, BN = BN_, WM = WM_, WN = WN_, Depth = Depth_, Threads = 32 * (BM / WM) * (BN / WN), Blocks = Blocks_ };
+};
+
+#ifdef ORTHRUS_BF16
+typedef Shape<128, 128, 64, 64, 32, 2> Large;
+typedef Shape<128, 64, 64, 32, 32, 3> Medium;
+typedef Shape<64, 32, 16, 32, 64, 6> Thin;
+typedef Shape<64, 64, 32, 32, 32, 4> Loose;
+const int Stages = 3, Parts = 1;
+#else
+typedef Shape<128, 128, 64, 32, 16, 1> Large;
+typedef Shape<128, 64, 64, 32, 16, 2> Medium;
+typedef Shape<64, 32, 16, 32, 16, 4> Thin;
+typedef Shape<64, 64, 32, 32, 16, 3> Loose;
+const int Stages = 2, Parts = 3;
+#endif
+
+// An operand's tile in shared memory, as in global memory: Width rows contiguous in k, or (Across) Depth rows across which k runs. Rows are cut into chunks
+// of 16 bytes whose order changes from row to row.
+template <bool Across, int Width, int Depth> struct Tile
+{
+    enum { Rows = Across ? Depth : Width, Columns = Across ? Width : Depth, Chunks = Columns / 8, Bytes = Rows * Columns * 2 };
+
+    METHOD static u32 at(int row, int chunk)
+    {
+        int turn = Chunks >= 8 ? row & 7 : Chunks == 4 ? row >> 1 & 3 : row >> 2 & 1;
+        return (row * Chunks + (chunk ^ turn)) * 16;
+    }
+};
+
+DEVICE u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
+
+template <int Offset, bool Transposed> DEVICE void load_matrices(u32 (&r)[4], u32 from)
+{
+    if constexpr (Transposed)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4 + %5];"
+            : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(from), "n"(Offset) : "memory");
+    else
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4 + %5];"
+            : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(from), "n"(Offset) : "memory");
+}
+
+// Addresses of a lane for the fragments of a warp, 16 (of m or n) by 16 (of k). The first two matrices of A follow each other in m, those of B in k.
+template <class T, bool Across, int Width, bool IsA, int Depth> struct Fragments
+{
+    enum { Count = Width / 16, Steps = Depth / 16 };
+    u32 at[Across ? Count : Steps];
+
+    METHOD Fragments(u32 tile, int first)
+    {
+        int lane = threadIdx.x & 31, low = lane >> 3 & 1, high = lane >> 4;
+        int span = IsA ? low : high, k = IsA ? high : low;
+        #pragma unroll
+        for (int i = 0; i < (Across ? Count : Steps); i++)
+        {
+            if constexpr (Across)
+                at[i] = tile + T::at((lane & 7) + 8 * k, (first >> 3) + 2 * i + span);
+            else
+                at[i] = tile + T::at(first + (lane & 7) + 8 * span, 2 * i + k);
+        }
+    }
+
+    template <int I, int Step, int Offset> METHOD void load_one(u32 (&r)[4]) const
+    {
+        load_matrices<Offset + 16 * (Across ? Step : I) * T::Chunks * 16, Across>(r, at[Across ? I : Step]);
+    }
+
+    template <int Step, int Offset, int I = 0> METHOD void load(u32 (&r)[Count][4]) const
+    {
+        load_one<I, Step, Offset>(r[I]);
+        if constexpr (I + 1 < Count) load<Step, Offset, I + 1>(r);
+    }
+};
+
+DEVICE void multiply(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1)
+{
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// ---- Tensor cores: from global to shared memory ---------------------------------------------------------------------------------------------------------
+
+#ifdef ORTHRUS_BF16
+template <int Offset> DEVICE void copy_async(u32 to, const char* from, u32 bytes)
+{
+    asm volatile("cp.async.cg.shared.global [%0 + %3], [%1], 16, %2;" :: "r"(to), "l"(from), "r"(bytes), "n"(Offset) : "memory");
+}
+
+DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int Pending> DEVICE void wait_copies() { asm volatile("cp.async.wait_group %0;" :: "n"(Pending) : "memory"); }
+
+// Copies an operand, tile by tile. Chunks beyond the range of k are zeros. Rows beyond the operand are copies of its last row, columns zeros: what they give is not stored.
+template <class T, bool Across, bool Aligned, int Threads> struct Source
+{
+    enum { Count = T::Rows * T::Chunks / Threads, RowStep = Threads / T::Chunks };
+    const char* from[Across ? 1 : Count];
+    i64 step;
+    u32 to;
+    // Across: row of the tile; else first k of the chunk.
+    int k;
+    // Across: elements of the operand from the chunk's first on.
+    int columns;
+
+    METHOD Source(u32 tile, const void* operand, i64 pitch, int first, int limit, int begin)
+    {
+        int row = threadIdx.x / T::Chunks, chunk = threadIdx.x % T::Chunks;
+        to = tile + T::at(row, chunk);
+        if constexpr (Across)
+        {
+            from[0] = (const char*)((const bf16*)operand + (begin + row) * pitch + first + chunk * 8);
+            step = RowStep * pitch * 2;
+            k = row;
+            columns = limit - first - chunk * 8;
+        }
+        else
+        {
+            #pragma unroll
+            for (int i = 0; i < Count; i++)
+                from[i] = (const char*)((const bf16*)operand + min(first + row + i * RowStep, limit - 1) * pitch + begin + chunk * 8);
+            k = chunk * 8;
+        }
+    }
+
+    // left: how far k reaches from the tile's first on. Offsets that are immediate operands ask for recursion instead of loops.
+    template <int Offset, int I = 0> METHOD void copy(int left)
+    {
+        const int Here = Offset + I * RowStep * T::Chunks * 16;
+        const char* source = from[Across ? 0 : I];
+        if constexpr (Aligned)
+        {
+            if constexpr (Across)
+                copy_async<Here>(to, source, k + I * RowStep < left && columns > 0 ? 16 : 0);
+            else
+                copy_async<Here>(to, source, k < left ? 16 : 0);
+        }
+        else
+        {
+            int count = Across ? (k + I * RowStep < left ? columns : 0) : left - k;
+            u32 w[4] = {};
+            #pragma unroll
+            for (int e = 0; e < 8; e++)
+                if (e < count) w[e / 2] |= (u32)((const u16*)source)[e] << (e % 2 * 16);
+            asm volatile("st.shared.v4.b32 [%0 + %5], {%1, %2, %3, %4};" :: "r"(to), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]), "n"(Here) : "memory");
+        }
+        if constexpr (Across)
+            from[0] += step;
+        else
+            from[I] += T::Columns * 2;
+        if constexpr (I + 1 < Count) copy<Offset, I + 1>(left);
+    }
+};
+
+#else
+// Three bf16 (nearest, so exact in sum) of each of two numbers.
+DEVICE void split(float x, float y, u32 (&part)[3])
+{
+    part[0] = to_bf16x2(x, y);
+    x -= low_bf16(part[0]);
+    y -= high_bf16(part[0]);
+    part[1] = to_bf16x2(x, y);
+    part[2] = to_bf16x2(x - low_bf16(part[1]), y - high_bf16(part[1]));
+}
+
+template <int Offset> DEVICE void store_two(u32 to, u32 x, u32 y) { asm volatile("st.shared.v2.b32 [%0 + %3], {%1, %2};" :: "r"(to), "r"(x), "r"(y), "n"(Offset) : "memory"); }
+
+// Reads the next tile of an operand into registers and later stores its parts. Rows and columns beyond as in the BF16 variant.
+template <class T, bool Across, bool Aligned, int Threads> struct Source
+{
+    // A thread's pieces lie eight rows apart or a multiple of that, and 64 columns: where the order of chunks is the same.
+    enum { Pieces = Across && T::Columns / 4 > Threads / 8 ? Threads / 8 : T::Columns / 4, Passes = T::Columns / 4 / Pieces, RowStep = Threads / Pieces, Count = T::Rows / RowStep };
+    const float* from[Across ? 1 : Count];
+    float4 next[Count * Passes];
+    i64 step;
+    u32 to;
+    int k, columns;
+
+    METHOD Source(u32 tile, const void* operand, i64 pitch, int first, int limit, int begin)
+    {
+        int row = threadIdx.x / Pieces, piece = threadIdx.x % Pieces;
+        to = tile + T::at(row, piece >> 1) + (piece & 1) * 8;
+        if constexpr (Across)
+        {
+            from[0] = (const float*)operand + (begin + row) * pitch + first + piece * 4;
+            step = RowStep * pitch;
+            k = row;
+            columns = limit - first - piece * 4;
+        }
+        else
+        {
+            #pragma unroll
+            for (int i = 0; i < Count; i++)
+                from[i] = (const float*)operand + min(first + row + i * RowStep, limit - 1) * pitch + begin + piece * 4;
+            k = piece * 4;
+        }
+    }
+
+    METHOD void read(int left)
+    {
+        #pragma unroll
+        for (int i = 0; i < Count; i++)
+        {
+            #pragma unroll
+            for (int pass = 0; pass < Passes; pass++)
+            {
+                const float* source = from[Across ? 0 : i] + pass * Pieces * 4;
+                int count = Across ? (k + i * RowStep < left ? columns - pass * Pieces * 4 : 0) : left - k;
+                float4 v = make_float4(0.f, 0.f, 0.f, 0.f);
+                if (Aligned)
+                {
+                    if (count > 0) v = *(const float4*)source;
+                }
+                else
+                {
+                    if (count > 0) v.x = source[0];
+                    if (count > 1) v.y = source[1];
+                    if (count > 2) v.z = source[2];
+                    if (count > 3) v.w = source[3];
+                }
+                next[i * Passes + pass] = v;
+            }
+            if (Across)
+                from[0] += step;
+            else
+                from[i] += T::Columns;
+        }
+    }
+
+    // PartBytes: from a part's tile to the next part's.
+    template <int Offset, int PartBytes, int I = 0> METHOD void store() const
+    {
+        const int Here = Offset + I / Passes * RowStep * T::Chunks * 16 + I % Passes * Pieces * 8;
+        u32 low[3], high[3];
+        split(next[I].x, next[I].y, low);
+        split(next[I].z, next[I].w, high);
+        store_two<Here>(to, low[0], high[0]);
+        store_two<Here + PartBytes>(to, low[1], high[1]);
+        store_two<Here + 2 * PartBytes>(to, low[2], high[2]);
+        if constexpr (I + 1 < Count * Passes) store<Offset, PartBytes, I + 1>();
+    }
+};
+#endif
+
+// ---- Tensor cores: the product --------------------------------------------------------------------------------------------------------------------------
+
+template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
+{
+    typedef Tile<AcrossA, S::BM, S::Depth> TileA;
+    typedef Tile<AcrossB, S::BN, S::Depth> TileB;
+    enum { MI = S::WM / 16, NI = S::WN / 8, Steps = S::Depth / 16, PartBytes = TileA::Bytes + TileB::Bytes, StageBytes = Parts * PartBytes };
+    enum { SharedBytes = Stages * StageBytes };
+
+    Fragments<TileA, AcrossA, S::WM, true, S::Depth> a;
+    Fragments<TileB, AcrossB, S::WN, false, S::Depth> b;
+    float sum[MI][NI][4] = {};
+
+    METHOD Product(u32 shared) : a(shared, first_row()), b(shared + TileA::Bytes, first_column()) {}
+
+    METHOD static int warp() { return threadIdx.x >> 5; }
+    METHOD static int first_row() { return warp() / (S::BN / S::WN) * S::WM; }
+    METHOD static int first_column() { return warp() % (S::BN / S::WN) * S::WN; }
+
+#ifdef ORTHRUS_BF16
+    u32 fa[2][MI][4], fb[2][NI / 2][4];
+
+    template <int Stage, int Step> METHOD void load()
+    {
+        a.template load<Step, Stage * StageBytes>(fa[Step & 1]);
+        b.template load<Step, Stage * StageBytes>(fb[Step & 1]);
+    }
+
+    // One tile: the fragments of the next step, then the products of this one. The next tile's first fragments come before this tile's last products.
+    template <int Stage, int Step = 0, class A, class B> METHOD void round(A& sourceA, B& sourceB, int left)
+    {
+        if constexpr (Step < Steps - 1)
+            load<Stage, Step + 1>();
+        else if (left > S::Depth)
+        {
+            wait_copies<Stages - 2>();
+            __syncthreads();
+            load<(Stage + 1) % Stages, 0>();
+        }
+        if constexpr (Step == 0)
+        {
+            // Into the stage that all warps have left at the last barrier.
+            if (left > (Stages - 1) * S::Depth) copy<(Stage + Stages - 1) % Stages>(sourceA, sourceB, left - (Stages - 1) * S::Depth);
+            commit_copies();
+        }
+        #pragma unroll
+        for (int i = 0; i < MI; i++)
+        {
+            #pragma unroll
+            for (int j = 0; j < NI; j++) multiply(sum[i][j], fa[Step & 1][i], fb[Step & 1][j / 2][j % 2 * 2], fb[Step & 1][j / 2][j % 2 * 2 + 1]);
+        }
+        if constexpr (Step < Steps - 1) round<Stage, Step + 1>(sourceA, sourceB, left);
+    }
+
+    template <int Stage, class A, class B> METHOD static void copy(A& sourceA, B& sourceB, int left)
+    {
+        sourceA.template copy<Stage * StageBytes>(left);
+        sourceB.template copy<Stage * StageBytes>(left);
+    }
+
+    template <class A, class B> METHOD void run(A& sourceA, B& sourceB, int left)
+    {
+        static_assert(Stages == 3, "the loop below takes turns with three stages");
+        copy<0>(sourceA, sourceB, left);
+        commit_copies();
+        if (left > S::Depth) copy<1>(sourceA, sourceB, left - S::Depth);
+        commit_copies();
+        wait_copies<Stages - 2>();
+        __syncthreads();
+        load<0, 0>();
+        while (true)
+        {
+            round<0>(sourceA, sourceB, left);
+            if ((left -= S::Depth) <= 0) break;
+            round<1>(sourceA, sourceB, left);
+            if ((left -= S::Depth) <= 0) break;
+            round<2>(sourceA, sourceB, left);
+            if ((left -= S::Depth) <= 0) break;
+        }
+    }
+#else
+    template <int Stage, class A, class B> METHOD static void store(const A& sourceA, const B& sourceB)
+    {
+        sourceA.template store<Stage * StageBytes, PartBytes>();
+        sourceB.template store<Stage * StageBytes, PartBytes>();
+    }
+
+    // Columns 16 J to 16 J + 15.
+    template <int Stage, int J = 0> METHOD void multiply_parts(const u32 (&fa)[3][MI][4])
+    {
+        const int Offset = Stage * StageBytes, A[6] = { 2, 0, 1, 1, 0, 0 }, B[6] = { 0, 2, 1, 0, 1, 0 };
+        u32 fb[3][4];
+        b.template load_one<J, 0, Offset>(fb[0]);
+        b.template load_one<J, 0, Offset + PartBytes>(fb[1]);
+        b.template load_one<J, 0, Offset + 2 * PartBytes>(fb[2]);
+        #pragma unroll
+        for (int t = 0; t < 6; t++)
+        {
+            #pragma unroll
+            for (int i = 0; i < MI; i++)
+            {
+                multiply(sum[i][2 * J], fa[A[t]][i], fb[B[t]][0], fb[B[t]][1]);
+                multiply(sum[i][2 * J + 1], fa[A[t]][i], fb[B[t]][2], fb[B[t]][3]);
+            }
+        }
+        if constexpr (J + 1 < NI / 2) multiply_parts<Stage, J + 1>(fa);
+    }
+
+    // One tile: reads the next one, multiplies this one, stores the next one into the other stage.
+    template <int Stage, class A, class B> METHOD void round(A& sourceA, B& sourceB, int left)
+    {
+        if (left > S::Depth)
+        {
+            sourceA.read(left - S::Depth);
+            sourceB.read(left - S::Depth);
+        }
+        const int Offset = Stage * StageBytes;
+        u32 fa[3][MI][4];
+        a.template load<0, Offset>(fa[0]);
+        a.template load<0, Offset + PartBytes>(fa[1]);
+        a.template load<0, Offset + 2 * PartBytes>(fa[2]);
+        multiply_parts<Stage>(fa);
+        if (left > S::Depth) store<1 - Stage>(sourceA, sourceB);
+        __syncthreads();
+    }
+
+    template <class A, class B> METHOD void run(A& sourceA, B& sourceB, int left)
+    {
+        static_assert(S::Depth == 16, "a stage is one step");
+        sourceA.read(left);
+        sourceB.read(left);
+        store<0>(sourceA, sourceB);
+        __syncthreads();
+        while (true)
+        {
+            round<0>(sourceA, sourceB, left);
+            if ((left -= S::Depth) <= 0) break;
+            round<1>(sourceA, sourceB, left);
+            if ((left -= S::Depth) <= 0) break;
+        }
+    }
+#endif
+
+#ifndef ORTHRUS_BF16
+    // Results that are not finite, in their place in the warp's room: by FFMA in the order of k, as IEEE arithmetic has them.
+    METHOD static void again(const LinearArgs& p, const Range& r, char* room, int row, int column)
+    {
+        #pragma unroll 1
+        for (int e = threadIdx.x & 31; e < 16 * S::WN; e += 32)
+        {
+            int m = e / S::WN, n = e % S::WN;
+            float* at = (float*)(room + place(m, n / 8) + n % 8 * 4);
+            if (row + m >= p.m || column + n >= p.n || isfinite(*at)) continue;
+            const float* x = (const float*)p.a + (AcrossA ? row + m : (row + m) * p.lda);
+            const float* y = (const float*)p.b + (AcrossB ? column + n : (column + n) * p.ldb);
+            float v = 0.f;
+            #pragma unroll 1
+            for (int k = r.from; k < r.to; k++) v = fmaf(x[AcrossA ? k * p.lda : k], y[AcrossB ? k * p.ldb : k], v);
+            *at = v;
+        }
+    }
+    #endif
+
+    // Room for 16 rows of a warp's tile in units of 8 floats, whose order changes from row to row.
+    METHOD static u32 place(int row, int unit) { return row * (S::WN * 4) + (unit ^ row & 3) * 32; }
+
+    // Through shared memory, 16 rows of each warp at a time, so that global memory is written in whole sectors.
+    template <class Out, bool Full> METHOD void store_result(const LinearArgs& p, const Range& r, char* shared)
+    {
+        const Result<Out, Full> out(p, r.part);
+        const int Count = out.Count, Pieces = S::WN / Count;
+        char* room = shared + warp() * (16 * S::WN * 4);
+        int lane = threadIdx.x & 31, row = r.m + first_row(), column = r.n + first_column();
+        __syncthreads();
+        #pragma unroll
+        for (int i = 0; i < MI; i++)
+        {
+            float bad = 0.f;
+            #pragma unroll
+            for (int j = 0; j < NI; j++)
+            {
+                #pragma unroll
+                for (int h = 0; h < 2; h++)
+                {
+                    *(float2*)(room + place((lane >> 2) + 8 * h, j) + (lane & 3) * 8) = make_float2(sum[i][j][2 * h], sum[i][j][2 * h + 1]);
+                    bad = fmaf(sum[i][j][2 * h], 0.f, fmaf(sum[i][j][2 * h + 1], 0.f, bad));
+                }
+            }
+            __syncwarp();
+#ifndef ORTHRUS_BF16
+            if (__any_sync(0xffffffffu, bad != 0.f))
+            {
+                again(p, r, room, row + 16 * i, column);
+                __syncwarp();
+            }
+#endif
+            #pragma unroll 1
+            for (int e = lane; e < 16 * Pieces; e += 32)
+            {
+                int m = e / Pieces, piece = e % Pieces;
+                float v[Count];
+                if constexpr (Count == 8)
+                {
+                    // Two lanes that share banks take their halves in opposite order.
+                    u32 at = place(m, piece), turn = at >> 7 & 1;
+                    float4 x = *(const float4*)(room + at + turn * 16), y = *(const float4*)(room + at + (turn ^ 1) * 16);
+                    float4 low = turn ? y : x, high = turn ? x : y;
+                    v[0] = low.x; v[1] = low.y; v[2] = low.z; v[3] = low.w;
+                    v[4] = high.x; v[5] = high.y; v[6] = high.z; v[7] = high.w;
+                }
+                else
+                {
+                    float4 x = *(const float4*)(room + place(m, piece >> 1) + (piece & 1) * 16);
+                    v[0] = x.x; v[1] = x.y; v[2] = x.z; v[3] = x.w;
+                }
+                out.write(p, row + 16 * i + m, column + piece * Count, v);
+            }
+            __syncwarp();
+        }
+    }
+};
+
+template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Full> DEVICE void linear(const LinearArgs& p)
+{
+    typedef Product<S, AcrossA, AcrossB, Aligned> P;
+    __shared__ __align__(128) char shared[P::SharedBytes];
+    Range r = range_of<S::BM, S::BN>(p);
+    u32 base = shared_address(shared);
+    P product(base);
+    if (r.to > r.from)
+    {
+        Source<typename P::TileA, AcrossA, Aligned, S::Threads> sourceA(base, p.a, p.lda, r.m, p.m, r.from);
+        Source<typename P::TileB, AcrossB, Aligned, S::Threads> sourceB(base + P::TileA::Bytes, p.b, p.ldb, r.n, p.n, r.from);
+        product.run(sourceA, sourceB, r.to - r.from);
+    }
+    product.template store_result<Out, Full>(p, r, shared);
+}
+
+#else
+// ---- FFMA -----------------------------------------------------------------------------------------------------------------------------------------------
+
+// Block tile of c and a thread's part of it, in squares of 4 by 4; blocks of a multiprocessor.
+template <int BM_, int BN_, int TM_, int TN_, int Blocks_> struct Shape
+{
+    enum { BM = BM_, BN = BN_, TM = TM_, TN = TN_, Depth = 8, Threads = BM / TM * (BN / TN), Blocks = Blocks_ };
+};
+
+typedef Shape<128, 128, 8, 8, 2> Large;
+typedef Shape<128, 64, 8, 8, 4> Medium;
+typedef Shape<64, 32, 4, 4, 8> Thin;
+typedef Shape<64, 64, 8, 4, 6> Loose;
+
+// Reads the next tile of an operand into registers and later stores it, k across the rows. Rows beyond the operand are copies of its last row, columns and k beyond are zeros.
+template <bool Across, int Width, int Depth, bool Aligned, int Threads> struct Source
+{
+    // Four more columns: float4 stay aligned, and a column of the tile stored by a warp meets no bank twice.
+    enum { Pitch = Width + 4, Pieces = (Across ? Width : Depth) / 4, All = Width * Depth / 4, Count = (All + Threads - 1) / Threads, RowStep = Count > 1 ? Threads / Pieces : Across ? Depth : Width };
+    const float* from[Across ? 1 : Count];
+    float4 next[Count];
+    i64 step;
+    int k, columns, row;
+
+    METHOD Source(const void* operand, i64 pitch, int first, int limit, int begin)
+    {
+        row = threadIdx.x / Pieces;
+        int piece = threadIdx.x % Pieces;
+        if constexpr (Across)
+        {
+            from[0] = (const float*)operand + (begin + row) * pitch + first + piece * 4;
+            step = RowStep * pitch;
+            k = row;
+            columns = limit - first - piece * 4;
+        }
+        else
+        {
+            #pragma unroll
+            for (int i = 0; i < Count; i++)
+                from[i] = (const float*)operand + min(first + row + i * RowStep, limit - 1) * pitch + begin + piece * 4;
+            k = piece * 4;
+        }
+    }
+
+    METHOD void read(int left)
+    {
+        #pragma unroll
+        for (int i = 0; i < Count; i++)
+        {
+            const float* source = from[Across ? 0 : i];
+            int count = Across ? (k + i * RowStep < left ? columns : 0) : left - k;
+            if (All % Threads != 0 && threadIdx.x + i * Threads >= All) count = 0;
+            float4 v = make_float4(0.f, 0.f, 0.f, 0.f);
+            if (Aligned)
+            {
+                if (count > 0) v = *(const float4*)source;
+            }
+            else
+            {
+                if (count > 0) v.x = source[0];
+                if (count > 1) v.y = source[1];
+                if (count > 2) v.z = source[2];
+                if (count > 3) v.w = source[3];
+            }
+            next[i] = v;
+            if (Across)
+                from[0] += step;
+            else
+                from[i] += Depth;
+        }
+    }
+
+    METHOD void store(float* tile) const
+    {
+        #pragma unroll
+        for (int i = 0; i < Count; i++)
+        {
+            if (All % Threads != 0 && threadIdx.x + i * Threads >= All) continue;
+            if (Across)
+                *(float4*)(tile + (row + i * RowStep) * Pitch + threadIdx.x % Pieces * 4) = next[i];
+            else
+            {
+                float* at = tile + k * Pitch + row + i * RowStep;
+                at[0] = next[i].x;
+                at[Pitch] = next[i].y;
+                at[2 * Pitch] = next[i].z;
+                at[3 * Pitch] = next[i].w;
+            }
+        }
+    }
+};
+
+template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Full> DEVICE void linear(const LinearArgs& p)
+{
+    typedef Source<AcrossA, S::BM, S::Depth, Aligned, S::Threads> SourceA;
+    typedef Source<AcrossB, S::BN, S::Depth, Aligned, S::Threads> SourceB;
+    const int BytesA = S::Depth * SourceA::Pitch, BytesB = S::Depth * SourceB::Pitch, MB = S::TM / 4, NB = S::TN / 4;
+    __shared__ __align__(16) float shared[2][BytesA + BytesB];
+    Range r = range_of<S::BM, S::BN>(p);
+    // A warp has 8 threads across and 4 down.
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, across = S::BN / S::TN / 8;
+    int tn = (warp % across * 8 + (lane & 7)) * 4, tm = (warp / across * 4 + (lane >> 3)) * 4;
+    float sum[S::TM][S::TN] = {};
+    int left = r.to - r.from;
+    if (left > 0)
+    {
+        SourceA sourceA(p.a, p.lda, r.m, p.m, r.from);
+        SourceB sourceB(p.b, p.ldb, r.n, p.n, r.from);
+        sourceA.read(left);
+        sourceB.read(left);
+        sourceA.store(shared[0]);
+        sourceB.store(shared[0] + BytesA);
+        __syncthreads();
+        for (int stage = 0; ; stage ^= 1)
+        {
+            bool more = left > S::Depth;
+            if (more)
+            {
+                sourceA.read(left - S::Depth);
+                sourceB.read(left - S::Depth);
+            }
+            const float* a = shared[stage] + tm;
+            const float* b = shared[stage] + BytesA + tn;
+            #pragma unroll
+            for (int k = 0; k < S::Depth; k++)
+            {
+                float x[S::TM], y[S::TN];
+                #pragma unroll
+                for (int i = 0; i < MB; i++) *(float4*)(x + 4 * i) = *(const float4*)(a + k * SourceA::Pitch + i * (S::BM / MB));
+                #pragma unroll
+                for (int j = 0; j < NB; j++) *(float4*)(y + 4 * j) = *(const float4*)(b + k * SourceB::Pitch + j * (S::BN / NB));
+                #pragma unroll
+                for (int i = 0; i < S::TM; i++)
+                {
+                    #pragma unroll
+                    for (int j = 0; j < S::TN; j++) sum[i][j] = fmaf(x[i], y[j], sum[i][j]);
+                }
+            }
+            if (!more) break;
+            sourceA.store(shared[stage ^ 1]);
+            sourceB.store(shared[stage ^ 1] + BytesA);
+            __syncthreads();
+            left -= S::Depth;
+        }
+    }
+    const Result<Out, Full> out(p, r.part);
+    #pragma unroll
+    for (int i = 0; i < S::TM; i++)
+    {
+        #pragma unroll
+        for (int j = 0; j < S::TN; j += 4)
+        {
+            float v[4] = { sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3] };
+            out.write(p, r.m + tm + i / 4 * (S::BM / MB) + i % 4, r.n + tn + j / 4 * (S::BN / NB), v);
+        }
+    }
+}
+#endif
+
+// ---- Entry points ---------------------------------------------------------------------------------------------------------------------------------------
+
+// A row of the names' table: tiles for wide, narrower and thin results, and one for operands whose rows do not begin at 16 bytes.
+#define LINEAR(name, acrossA, acrossB, Out, full) \
+    ORTHRUS_KERNEL __launch_bounds__(Large::Threads, Large::Blocks) name##_large(const LinearArgs p) { linear<Large, acrossA, acrossB, true, Out, full>(p); } \
+    ORTHRUS_KERNEL __launch_bounds__(Medium::Threads, Medium::Blocks) name##_medium(const LinearArgs p) { linear<Medium, acrossA, acrossB, true, Out, full>(p); } \
+    ORTHRUS_KERNEL __launch_bounds__(Thin::Threads, Thin::Blocks) name##_thin(const LinearArgs p) { linear<Thin, acrossA, acrossB, true, Out, full>(p); } \
+    ORTHRUS_KERNEL __launch_bounds__(Loose::Threads, Loose::Blocks) name##_loose(const LinearArgs p) { linear<Loose, acrossA, acrossB, false, Out, full>(p); }
+
+LINEAR(linear_forward, false, false, act, true)
+LINEAR(linear_input_grad, false, true, act, false)
+LINEAR(linear_weight_grad, true, true, float, false)
+
+struct LinearSumArgs
+{
+    const float* parts;
+    float* sum;
+    i64 count;
+    i32 slices;
+};
+
+// sum[i] = parts[0][i] + parts[1][i] + ... in that order.
+ORTHRUS_KERNEL __launch_bounds__(256) linear_sum(const LinearSumArgs p)
+{
+    i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
+    if (i >= p.count) return;
+    float sum = p.slices > 0 ? p.parts[i] : 0.f;
+    for (int s = 1; s < p.slices; s++) sum += p.parts[s * p.count + i];
+    p.sum[i] = sum;
+}
+
+struct LinearBiasGradArgs
+{
+    const act* dy;
+    float* parts;
+    i64 rows, slice;
+    i32 columns;
+};
+
+// parts[slice][column] = sum of dy over the slice's rows: a warp adds every eighth row of 32 columns, the first warp adds the eight sums.
+ORTHRUS_KERNEL __launch_bounds__(256) linear_bias_grad(const LinearBiasGradArgs p)
+{
+    __shared__ float sums[8][32];
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, column = blockIdx.x * 32 + lane;
+    i64 row = blockIdx.y * p.slice, end = min(p.rows, row + p.slice);
+    float sum = 0.f;
+    if (column < p.columns)
+        for (row += warp; row < end; row += 8) sum += to_float(p.dy[row * p.columns + column]);
+    sums[warp][lane] = sum;
+    __syncthreads();
+    if (warp != 0 || column >= p.columns) return;
+    for (int w = 1; w < 8; w++) sum += sums[w][lane];
+    p.parts[(i64)blockIdx.y * p.columns + column] = sum;
+}
