@@ -137,6 +137,71 @@ template <class Out, bool Full> struct Result
     }
 };
 
+#ifndef ORTHRUS_BF16
+// ---- F32 operands: global memory to registers -----------------------------------------------------------------------------------------------------------
+
+// Reads an operand's tiles into registers, pieces of four numbers. Width rows contiguous in k, or (Across) Depth rows across which k runs. The first tile is the short one, filled with zeros:
+// the others need no look at k. Rows beyond the operand are copies of its last row, columns zeros: what they give is not stored.
+template <bool Across, int Width, int Depth, bool Aligned, int Threads> struct Reader
+{
+    // A thread's pieces lie a multiple of eight rows or of 64 columns apart: there the order of chunks in a Tile is the same.
+    enum
+    {
+        Rows = Across ? Depth : Width, RowPieces = (Across ? Width : Depth) / 4, Pieces = RowPieces < Threads / 8 ? RowPieces : Threads / 8, Passes = RowPieces / Pieces,
+        RowStep = Threads / Pieces, Spare = RowStep > Rows, Count = Spare ? 1 : Rows / RowStep
+    };
+    const float* from[Across ? 1 : Count];
+    float4 next[Count * Passes];
+    i64 pitch;
+    int row, piece, columns;
+
+    METHOD Reader(const void* operand, i64 pitch, int first, int limit, int begin) : pitch(pitch), row(threadIdx.x / Pieces), piece(threadIdx.x % Pieces)
+    {
+        columns = limit - first - piece * 4;
+        if constexpr (Across)
+            from[0] = (const float*)operand + (begin + row) * pitch + first + piece * 4;
+        else
+        {
+            #pragma unroll
+            for (int i = 0; i < Count; i++)
+                from[i] = (const float*)operand + min(first + row + i * RowStep, limit - 1) * pitch + begin + piece * 4;
+        }
+    }
+
+    METHOD bool idle() const { return Spare && row >= Rows; }
+
+    METHOD void read() { read<false>(Depth); }
+    METHOD void read_first(int depth) { read<true>(depth); }
+
+    template <bool First> METHOD void read(int depth)
+    {
+        #pragma unroll
+        for (int e = 0; e < Count * Passes; e++)
+        {
+            int r = e / Passes * RowStep, column = e % Passes * Pieces * 4;
+            const float* source = from[Across ? 0 : e] + (Across ? r * pitch + column : 0);
+            int count = Across ? columns - column : First ? depth - piece * 4 : 4;
+            if (idle() || (First && Across && row + r >= depth)) count = 0;
+            float4 v = make_float4(0.f, 0.f, 0.f, 0.f);
+            if (Aligned)
+            {
+                if (count > 0) v = *(const float4*)source;
+            }
+            else
+            {
+                if (count > 0) v.x = source[0];
+                if (count > 1) v.y = source[1];
+                if (count > 2) v.z = source[2];
+                if (count > 3) v.w = source[3];
+            }
+            next[e] = v;
+        }
+        #pragma unroll
+        for (int i = 0; i < (Across ? 1 : Count); i++) from[i] += Across ? depth * pitch : depth;
+    }
+};
+#endif
+
 #if __CUDA_ARCH__ >= 800
 // ---- Tensor cores: tiles and fragments ------------------------------------------------------------------------------------------------------------------
 
@@ -162,9 +227,9 @@ const int Stages = 2, Parts = 3;
 
 // An operand's tile in shared memory, as in global memory: Width rows contiguous in k, or (Across) Depth rows across which k runs. Rows are cut into chunks
 // of 16 bytes whose order changes from row to row.
-template <bool Across, int Width, int Depth> struct Tile
+template <bool Across, int Width, int Depth_> struct Tile
 {
-    enum { Rows = Across ? Depth : Width, Columns = Across ? Width : Depth, Chunks = Columns / 8, Bytes = Rows * Columns * 2 };
+    enum { Depth = Depth_, Rows = Across ? Depth : Width, Columns = Across ? Width : Depth, Chunks = Columns / 8, Bytes = Rows * Columns * 2 };
 
     METHOD static u32 at(int row, int chunk)
     {
@@ -185,8 +250,8 @@ template <int Offset, bool Transposed> DEVICE void load_matrices(u32 (&r)[4], u3
             : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(from), "n"(Offset) : "memory");
 }
 
-// Addresses of a lane for the fragments of a warp, 16 (of m or n) by 16 (of k). The first two matrices of A follow each other in m, those of B in k.
-template <class T, bool Across, int Width, bool IsA, int Depth> struct Fragments
+// Addresses of a lane for the fragments of a warp, 16 (of m or n) by 16 (of k), Base bytes further. The first two matrices of A follow each other in m, those of B in k.
+template <class T, bool Across, int Width, bool IsA, int Depth, int Base> struct Fragments
 {
     enum { Count = Width / 16, Steps = Depth / 16 };
     u32 at[Across ? Count : Steps];
@@ -207,7 +272,7 @@ template <class T, bool Across, int Width, bool IsA, int Depth> struct Fragments
 
     template <int I, int Step, int Offset> METHOD void load_one(u32 (&r)[4]) const
     {
-        load_matrices<Offset + 16 * (Across ? Step : I) * T::Chunks * 16, Across>(r, at[Across ? I : Step]);
+        load_matrices<Base + Offset + 16 * (Across ? Step : I) * T::Chunks * 16, Across>(r, at[Across ? I : Step]);
     }
 
     template <int Step, int Offset, int I = 0> METHOD void load(u32 (&r)[Count][4]) const
@@ -226,72 +291,76 @@ DEVICE void multiply(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1)
 // ---- Tensor cores: from global to shared memory ---------------------------------------------------------------------------------------------------------
 
 #ifdef ORTHRUS_BF16
-template <int Offset> DEVICE void copy_async(u32 to, const char* from, u32 bytes)
+// 16 bytes, or 0 and zeros.
+template <int To, int From> DEVICE void copy_async(u32 to, const char* from, u32 bytes)
 {
-    asm volatile("cp.async.cg.shared.global [%0 + %3], [%1], 16, %2;" :: "r"(to), "l"(from), "r"(bytes), "n"(Offset) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0 + %3], [%1 + %4], 16, %2;" :: "r"(to), "l"(from), "r"(bytes), "n"(To), "n"(From) : "memory");
+}
+
+template <int To, int From> DEVICE void copy_async(u32 to, const char* from)
+{
+    asm volatile("cp.async.cg.shared.global [%0 + %2], [%1 + %3], 16;" :: "r"(to), "l"(from), "n"(To), "n"(From) : "memory");
 }
 
 DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int Pending> DEVICE void wait_copies() { asm volatile("cp.async.wait_group %0;" :: "n"(Pending) : "memory"); }
 
-// Copies an operand, tile by tile. Chunks beyond the range of k are zeros. Rows beyond the operand are copies of its last row, columns zeros: what they give is not stored.
-template <class T, bool Across, bool Aligned, int Threads> struct Source
+// Copies an operand's tiles in order, tile by tile, the first one to stage 0. That one is the short one, filled with zeros: the others need no look at k.
+// Rows beyond the operand are copies of its last row, columns zeros: what they give is not stored.
+template <class T, bool Across, bool Aligned, int Threads, int StageBytes, int Base> struct Source
 {
     enum { Count = T::Rows * T::Chunks / Threads, RowStep = Threads / T::Chunks };
     const char* from[Across ? 1 : Count];
-    i64 step;
+    i64 pitch;
     u32 to;
-    // Across: row of the tile; else first k of the chunk.
-    int k;
-    // Across: elements of the operand from the chunk's first on.
-    int columns;
+    int row, chunk, columns;
 
-    METHOD Source(u32 tile, const void* operand, i64 pitch, int first, int limit, int begin)
+    METHOD Source(u32 shared, const void* operand, i64 pitch, int first, int limit, int begin) : pitch(pitch), row(threadIdx.x / T::Chunks), chunk(threadIdx.x % T::Chunks)
     {
-        int row = threadIdx.x / T::Chunks, chunk = threadIdx.x % T::Chunks;
-        to = tile + T::at(row, chunk);
+        to = shared + T::at(row, chunk);
+        columns = limit - first - chunk * 8;
         if constexpr (Across)
-        {
             from[0] = (const char*)((const bf16*)operand + (begin + row) * pitch + first + chunk * 8);
-            step = RowStep * pitch * 2;
-            k = row;
-            columns = limit - first - chunk * 8;
-        }
         else
         {
             #pragma unroll
             for (int i = 0; i < Count; i++)
                 from[i] = (const char*)((const bf16*)operand + min(first + row + i * RowStep, limit - 1) * pitch + begin + chunk * 8);
-            k = chunk * 8;
         }
     }
 
-    // left: how far k reaches from the tile's first on. Offsets that are immediate operands ask for recursion instead of loops.
-    template <int Offset, int I = 0> METHOD void copy(int left)
+    template <int Stage> METHOD void copy() { copy_chunks<Stage, false>(T::Depth); }
+
+    METHOD void copy_first(int depth)
     {
-        const int Here = Offset + I * RowStep * T::Chunks * 16;
+        copy_chunks<0, true>(depth);
+        #pragma unroll
+        for (int i = 0; i < (Across ? 1 : Count); i++) from[i] += (depth - T::Depth) * (Across ? pitch : 1) * 2;
+    }
+
+    // Offsets that are immediate operands ask for recursion instead of loops.
+    template <int Stage, bool First, int I = 0> METHOD void copy_chunks(int depth)
+    {
+        const int To = Base + Stage * StageBytes + I * RowStep * T::Chunks * 16, From = Across ? 0 : Stage * T::Depth * 2;
         const char* source = from[Across ? 0 : I];
-        if constexpr (Aligned)
+        int count = Across ? (!First || row + I * RowStep < depth ? columns : 0) : depth - chunk * 8;
+        if constexpr (!Aligned)
         {
-            if constexpr (Across)
-                copy_async<Here>(to, source, k + I * RowStep < left && columns > 0 ? 16 : 0);
-            else
-                copy_async<Here>(to, source, k < left ? 16 : 0);
-        }
-        else
-        {
-            int count = Across ? (k + I * RowStep < left ? columns : 0) : left - k;
             u32 w[4] = {};
             #pragma unroll
             for (int e = 0; e < 8; e++)
-                if (e < count) w[e / 2] |= (u32)((const u16*)source)[e] << (e % 2 * 16);
-            asm volatile("st.shared.v4.b32 [%0 + %5], {%1, %2, %3, %4};" :: "r"(to), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]), "n"(Here) : "memory");
+                if (e < count) w[e / 2] |= (u32)((const u16*)(source + From))[e] << (e % 2 * 16);
+            asm volatile("st.shared.v4.b32 [%0 + %5], {%1, %2, %3, %4};" :: "r"(to), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]), "n"(To) : "memory");
         }
-        if constexpr (Across)
-            from[0] += step;
+        else if constexpr (Across || First)
+            copy_async<To, From>(to, source, count > 0 ? 16 : 0);
         else
-            from[I] += T::Columns * 2;
-        if constexpr (I + 1 < Count) copy<Offset, I + 1>(left);
+            copy_async<To, From>(to, source);
+        if constexpr (Across)
+            from[0] += RowStep * pitch * 2;
+        else if (Stage == Stages - 1)
+            from[I] += Stages * T::Depth * 2;
+        if constexpr (I + 1 < Count) copy_chunks<Stage, First, I + 1>(depth);
     }
 };
 
@@ -308,79 +377,28 @@ DEVICE void split(float x, float y, u32 (&part)[3])
 
 template <int Offset> DEVICE void store_two(u32 to, u32 x, u32 y) { asm volatile("st.shared.v2.b32 [%0 + %3], {%1, %2};" :: "r"(to), "r"(x), "r"(y), "n"(Offset) : "memory"); }
 
-// Reads the next tile of an operand into registers and later stores its parts. Rows and columns beyond as in the BF16 variant.
-template <class T, bool Across, bool Aligned, int Threads> struct Source
+// Reads the next tile of an operand into registers and later stores its parts.
+template <class T, bool Across, bool Aligned, int Threads, int StageBytes, int Base> struct Source : Reader<Across, Across ? T::Columns : T::Rows, T::Depth, Aligned, Threads>
 {
-    // A thread's pieces lie eight rows apart or a multiple of that, and 64 columns: where the order of chunks is the same.
-    enum { Pieces = Across && T::Columns / 4 > Threads / 8 ? Threads / 8 : T::Columns / 4, Passes = T::Columns / 4 / Pieces, RowStep = Threads / Pieces, Count = T::Rows / RowStep };
-    const float* from[Across ? 1 : Count];
-    float4 next[Count * Passes];
-    i64 step;
+    typedef Reader<Across, Across ? T::Columns : T::Rows, T::Depth, Aligned, Threads> R;
     u32 to;
-    int k, columns;
 
-    METHOD Source(u32 tile, const void* operand, i64 pitch, int first, int limit, int begin)
+    METHOD Source(u32 shared, const void* operand, i64 pitch, int first, int limit, int begin) : R(operand, pitch, first, limit, begin)
     {
-        int row = threadIdx.x / Pieces, piece = threadIdx.x % Pieces;
-        to = tile + T::at(row, piece >> 1) + (piece & 1) * 8;
-        if constexpr (Across)
-        {
-            from[0] = (const float*)operand + (begin + row) * pitch + first + piece * 4;
-            step = RowStep * pitch;
-            k = row;
-            columns = limit - first - piece * 4;
-        }
-        else
-        {
-            #pragma unroll
-            for (int i = 0; i < Count; i++)
-                from[i] = (const float*)operand + min(first + row + i * RowStep, limit - 1) * pitch + begin + piece * 4;
-            k = piece * 4;
-        }
-    }
-
-    METHOD void read(int left)
-    {
-        #pragma unroll
-        for (int i = 0; i < Count; i++)
-        {
-            #pragma unroll
-            for (int pass = 0; pass < Passes; pass++)
-            {
-                const float* source = from[Across ? 0 : i] + pass * Pieces * 4;
-                int count = Across ? (k + i * RowStep < left ? columns - pass * Pieces * 4 : 0) : left - k;
-                float4 v = make_float4(0.f, 0.f, 0.f, 0.f);
-                if (Aligned)
-                {
-                    if (count > 0) v = *(const float4*)source;
-                }
-                else
-                {
-                    if (count > 0) v.x = source[0];
-                    if (count > 1) v.y = source[1];
-                    if (count > 2) v.z = source[2];
-                    if (count > 3) v.w = source[3];
-                }
-                next[i * Passes + pass] = v;
-            }
-            if (Across)
-                from[0] += step;
-            else
-                from[i] += T::Columns;
-        }
+        to = shared + T::at(this->row, this->piece >> 1) + (this->piece & 1) * 8;
     }
 
     // PartBytes: from a part's tile to the next part's.
-    template <int Offset, int PartBytes, int I = 0> METHOD void store() const
+    template <int Stage, int PartBytes, int I = 0> METHOD void store() const
     {
-        const int Here = Offset + I / Passes * RowStep * T::Chunks * 16 + I % Passes * Pieces * 8;
+        const int To = Base + Stage * StageBytes + I / R::Passes * R::RowStep * T::Chunks * 16 + I % R::Passes * R::Pieces * 8;
         u32 low[3], high[3];
-        split(next[I].x, next[I].y, low);
-        split(next[I].z, next[I].w, high);
-        store_two<Here>(to, low[0], high[0]);
-        store_two<Here + PartBytes>(to, low[1], high[1]);
-        store_two<Here + 2 * PartBytes>(to, low[2], high[2]);
-        if constexpr (I + 1 < Count * Passes) store<Offset, PartBytes, I + 1>();
+        split(this->next[I].x, this->next[I].y, low);
+        split(this->next[I].z, this->next[I].w, high);
+        store_two<To>(to, low[0], high[0]);
+        store_two<To + PartBytes>(to, low[1], high[1]);
+        store_two<To + 2 * PartBytes>(to, low[2], high[2]);
+        if constexpr (I + 1 < R::Count * R::Passes) store<Stage, PartBytes, I + 1>();
     }
 };
 #endif
@@ -394,11 +412,14 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
     enum { MI = S::WM / 16, NI = S::WN / 8, Steps = S::Depth / 16, PartBytes = TileA::Bytes + TileB::Bytes, StageBytes = Parts * PartBytes };
     enum { SharedBytes = Stages * StageBytes };
 
-    Fragments<TileA, AcrossA, S::WM, true, S::Depth> a;
-    Fragments<TileB, AcrossB, S::WN, false, S::Depth> b;
+    typedef Source<TileA, AcrossA, Aligned, S::Threads, StageBytes, 0> SourceA;
+    typedef Source<TileB, AcrossB, Aligned, S::Threads, StageBytes, TileA::Bytes> SourceB;
+
+    Fragments<TileA, AcrossA, S::WM, true, S::Depth, 0> a;
+    Fragments<TileB, AcrossB, S::WN, false, S::Depth, TileA::Bytes> b;
     float sum[MI][NI][4] = {};
 
-    METHOD Product(u32 shared) : a(shared, first_row()), b(shared + TileA::Bytes, first_column()) {}
+    METHOD explicit Product(u32 shared) : a(shared, first_row()), b(shared, first_column()) {}
 
     METHOD static int warp() { return threadIdx.x >> 5; }
     METHOD static int first_row() { return warp() / (S::BN / S::WN) * S::WM; }
@@ -413,12 +434,12 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
         b.template load<Step, Stage * StageBytes>(fb[Step & 1]);
     }
 
-    // One tile: the fragments of the next step, then the products of this one. The next tile's first fragments come before this tile's last products.
-    template <int Stage, int Step = 0, class A, class B> METHOD void round(A& sourceA, B& sourceB, int left)
+    // One tile of `left`: the fragments of the next step, then the products of this one. The next tile's first fragments come before this tile's last products.
+    template <int Stage, int Step = 0> METHOD void round(SourceA& sourceA, SourceB& sourceB, int left)
     {
         if constexpr (Step < Steps - 1)
             load<Stage, Step + 1>();
-        else if (left > S::Depth)
+        else if (left > 1)
         {
             wait_copies<Stages - 2>();
             __syncthreads();
@@ -427,7 +448,7 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
         if constexpr (Step == 0)
         {
             // Into the stage that all warps have left at the last barrier.
-            if (left > (Stages - 1) * S::Depth) copy<(Stage + Stages - 1) % Stages>(sourceA, sourceB, left - (Stages - 1) * S::Depth);
+            if (left >= Stages) copy<(Stage + Stages - 1) % Stages>(sourceA, sourceB);
             commit_copies();
         }
         #pragma unroll
@@ -439,37 +460,39 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
         if constexpr (Step < Steps - 1) round<Stage, Step + 1>(sourceA, sourceB, left);
     }
 
-    template <int Stage, class A, class B> METHOD static void copy(A& sourceA, B& sourceB, int left)
+    template <int Stage> METHOD static void copy(SourceA& sourceA, SourceB& sourceB)
     {
-        sourceA.template copy<Stage * StageBytes>(left);
-        sourceB.template copy<Stage * StageBytes>(left);
+        sourceA.template copy<Stage>();
+        sourceB.template copy<Stage>();
     }
 
-    template <class A, class B> METHOD void run(A& sourceA, B& sourceB, int left)
+    // tiles: their number, all but the first of full depth.
+    METHOD void run(SourceA& sourceA, SourceB& sourceB, int tiles, int first)
     {
         static_assert(Stages == 3, "the loop below takes turns with three stages");
-        copy<0>(sourceA, sourceB, left);
+        sourceA.copy_first(first);
+        sourceB.copy_first(first);
         commit_copies();
-        if (left > S::Depth) copy<1>(sourceA, sourceB, left - S::Depth);
+        if (tiles > 1) copy<1>(sourceA, sourceB);
         commit_copies();
         wait_copies<Stages - 2>();
         __syncthreads();
         load<0, 0>();
         while (true)
         {
-            round<0>(sourceA, sourceB, left);
-            if ((left -= S::Depth) <= 0) break;
-            round<1>(sourceA, sourceB, left);
-            if ((left -= S::Depth) <= 0) break;
-            round<2>(sourceA, sourceB, left);
-            if ((left -= S::Depth) <= 0) break;
+            round<0>(sourceA, sourceB, tiles);
+            if (--tiles == 0) break;
+            round<1>(sourceA, sourceB, tiles);
+            if (--tiles == 0) break;
+            round<2>(sourceA, sourceB, tiles);
+            if (--tiles == 0) break;
         }
     }
 #else
-    template <int Stage, class A, class B> METHOD static void store(const A& sourceA, const B& sourceB)
+    template <int Stage> METHOD static void store(const SourceA& sourceA, const SourceB& sourceB)
     {
-        sourceA.template store<Stage * StageBytes, PartBytes>();
-        sourceB.template store<Stage * StageBytes, PartBytes>();
+        sourceA.template store<Stage, PartBytes>();
+        sourceB.template store<Stage, PartBytes>();
     }
 
     // Columns 16 J to 16 J + 15.
@@ -493,13 +516,13 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
         if constexpr (J + 1 < NI / 2) multiply_parts<Stage, J + 1>(fa);
     }
 
-    // One tile: reads the next one, multiplies this one, stores the next one into the other stage.
-    template <int Stage, class A, class B> METHOD void round(A& sourceA, B& sourceB, int left)
+    // One tile of `left`: reads the next one, multiplies this one, stores the next one into the other stage.
+    template <int Stage> METHOD void round(SourceA& sourceA, SourceB& sourceB, int left)
     {
-        if (left > S::Depth)
+        if (left > 1)
         {
-            sourceA.read(left - S::Depth);
-            sourceB.read(left - S::Depth);
+            sourceA.read();
+            sourceB.read();
         }
         const int Offset = Stage * StageBytes;
         u32 fa[3][MI][4];
@@ -507,26 +530,29 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
         a.template load<0, Offset + PartBytes>(fa[1]);
         a.template load<0, Offset + 2 * PartBytes>(fa[2]);
         multiply_parts<Stage>(fa);
-        if (left > S::Depth) store<1 - Stage>(sourceA, sourceB);
+        if (left > 1) store<1 - Stage>(sourceA, sourceB);
         __syncthreads();
     }
 
-    template <class A, class B> METHOD void run(A& sourceA, B& sourceB, int left)
+    METHOD void run(SourceA& sourceA, SourceB& sourceB, int tiles, int first)
     {
         static_assert(S::Depth == 16, "a stage is one step");
-        sourceA.read(left);
-        sourceB.read(left);
+        sourceA.read_first(first);
+        sourceB.read_first(first);
         store<0>(sourceA, sourceB);
         __syncthreads();
         while (true)
         {
-            round<0>(sourceA, sourceB, left);
-            if ((left -= S::Depth) <= 0) break;
-            round<1>(sourceA, sourceB, left);
-            if ((left -= S::Depth) <= 0) break;
+            round<0>(sourceA, sourceB, tiles);
+            if (--tiles == 0) break;
+            round<1>(sourceA, sourceB, tiles);
+            if (--tiles == 0) break;
         }
     }
 #endif
+
+    // Room for 16 rows of a warp's tile in units of 8 floats, whose order changes from row to row.
+    METHOD static u32 place(int row, int unit) { return row * (S::WN * 4) + (unit ^ row & 3) * 32; }
 
 #ifndef ORTHRUS_BF16
     // Results that are not finite, in their place in the warp's room: by FFMA in the order of k, as IEEE arithmetic has them.
@@ -546,64 +572,131 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
             *at = v;
         }
     }
-    #endif
+#endif
 
-    // Room for 16 rows of a warp's tile in units of 8 floats, whose order changes from row to row.
-    METHOD static u32 place(int row, int unit) { return row * (S::WN * 4) + (unit ^ row & 3) * 32; }
-
-    // Through shared memory, 16 rows of each warp at a time, so that global memory is written in whole sectors.
-    template <class Out, bool Full> METHOD void store_result(const LinearArgs& p, const Range& r, char* shared)
+    // Any epilogue, any alignment: 16 rows of each warp at a time through shared memory.
+    template <class Out, bool Full> METHOD void store_any(const LinearArgs& p, const Range& r, char* room)
     {
         const Result<Out, Full> out(p, r.part);
         const int Count = out.Count, Pieces = S::WN / Count;
-        char* room = shared + warp() * (16 * S::WN * 4);
         int lane = threadIdx.x & 31, row = r.m + first_row(), column = r.n + first_column();
-        __syncthreads();
         #pragma unroll
         for (int i = 0; i < MI; i++)
         {
-            float bad = 0.f;
             #pragma unroll
             for (int j = 0; j < NI; j++)
             {
-                #pragma unroll
-                for (int h = 0; h < 2; h++)
-                {
-                    *(float2*)(room + place((lane >> 2) + 8 * h, j) + (lane & 3) * 8) = make_float2(sum[i][j][2 * h], sum[i][j][2 * h + 1]);
-                    bad = fmaf(sum[i][j][2 * h], 0.f, fmaf(sum[i][j][2 * h + 1], 0.f, bad));
-                }
+                *(float2*)(room + place(lane >> 2, j) + (lane & 3) * 8) = make_float2(sum[i][j][0], sum[i][j][1]);
+                *(float2*)(room + place((lane >> 2) + 8, j) + (lane & 3) * 8) = make_float2(sum[i][j][2], sum[i][j][3]);
             }
             __syncwarp();
 #ifndef ORTHRUS_BF16
-            if (__any_sync(0xffffffffu, bad != 0.f))
-            {
-                again(p, r, room, row + 16 * i, column);
-                __syncwarp();
-            }
+            again(p, r, room, row + 16 * i, column);
+            __syncwarp();
 #endif
             #pragma unroll 1
             for (int e = lane; e < 16 * Pieces; e += 32)
             {
                 int m = e / Pieces, piece = e % Pieces;
                 float v[Count];
-                if constexpr (Count == 8)
+                #pragma unroll
+                for (int f = 0; f < Count; f += 4)
                 {
-                    // Two lanes that share banks take their halves in opposite order.
-                    u32 at = place(m, piece), turn = at >> 7 & 1;
-                    float4 x = *(const float4*)(room + at + turn * 16), y = *(const float4*)(room + at + (turn ^ 1) * 16);
-                    float4 low = turn ? y : x, high = turn ? x : y;
-                    v[0] = low.x; v[1] = low.y; v[2] = low.z; v[3] = low.w;
-                    v[4] = high.x; v[5] = high.y; v[6] = high.z; v[7] = high.w;
-                }
-                else
-                {
-                    float4 x = *(const float4*)(room + place(m, piece >> 1) + (piece & 1) * 16);
-                    v[0] = x.x; v[1] = x.y; v[2] = x.z; v[3] = x.w;
+                    float4 x = *(const float4*)(room + place(m, piece * Count / 8) + (piece * Count % 8 + f) * 4);
+                    v[f] = x.x; v[f + 1] = x.y; v[f + 2] = x.z; v[f + 3] = x.w;
                 }
                 out.write(p, row + 16 * i + m, column + piece * Count, v);
             }
             __syncwarp();
         }
+    }
+
+    // Adds the bias; true where all sums of the warp are finite.
+    template <bool Full> METHOD bool add_bias(const LinearArgs& p, int column)
+    {
+#ifndef ORTHRUS_BF16
+        float bad = 0.f;
+        #pragma unroll
+        for (int e = 0; e < MI * NI * 4; e++) bad = fmaf((&sum[0][0][0])[e], 0.f, bad);
+        if (__any_sync(0xffffffffu, bad != 0.f)) return false;
+#endif
+        if (Full && p.bias)
+        {
+            #pragma unroll
+            for (int j = 0; j < NI; j++)
+            {
+                float2 b = column + 8 * j < p.n ? *(const float2*)(p.bias + column + 8 * j) : make_float2(0.f, 0.f);
+                #pragma unroll
+                for (int i = 0; i < MI; i++)
+                {
+                    sum[i][j][0] += b.x; sum[i][j][1] += b.y;
+                    sum[i][j][2] += b.x; sum[i][j][3] += b.y;
+                }
+            }
+        }
+        return true;
+    }
+
+    // A quad of lanes has 32 bytes of a row, a sector.
+    METHOD void store_fast(float* c, const LinearArgs& p, int row, int column, char*)
+    {
+        int lane = threadIdx.x & 31, left = p.m - row - (lane >> 2);
+        column += (lane & 3) * 2;
+        c += (row + (lane >> 2)) * p.ldc + column;
+        #pragma unroll
+        for (int h = 0; h < MI * 2; h++)
+        {
+            if (8 * h < left)
+            {
+                #pragma unroll
+                for (int j = 0; j < NI; j++)
+                    if (column + 8 * j < p.n) *(float2*)(c + 8 * j) = make_float2(sum[h / 2][j][h % 2 * 2], sum[h / 2][j][h % 2 * 2 + 1]);
+            }
+            c += 8 * p.ldc;
+        }
+    }
+
+#ifdef ORTHRUS_BF16
+    // Through the warp's room, 16 bytes a lane.
+    METHOD void store_fast(bf16* c, const LinearArgs& p, int row, int column, char* room)
+    {
+        typedef Tile<false, S::WM, S::WN> Rows;
+        const int RowStep = 32 / Rows::Chunks;
+        int lane = threadIdx.x & 31;
+        #pragma unroll
+        for (int i = 0; i < MI; i++)
+        {
+            #pragma unroll
+            for (int j = 0; j < NI; j++)
+            {
+                // Eight rows further the order of chunks is the same.
+                char* at = room + Rows::at(lane >> 2, j) + (lane & 3) * 4 + i * (16 * S::WN * 2);
+                *(u32*)at = to_bf16x2(sum[i][j][0], sum[i][j][1]);
+                *(u32*)(at + 8 * S::WN * 2) = to_bf16x2(sum[i][j][2], sum[i][j][3]);
+            }
+        }
+        __syncwarp();
+        int first = lane / Rows::Chunks, chunk = lane % Rows::Chunks, left = p.m - row - first;
+        if (column + chunk * 8 >= p.n) return;
+        c += (row + first) * p.ldc + column + chunk * 8;
+        #pragma unroll
+        for (int m = 0; m < S::WM; m += RowStep)
+        {
+            if (m < left) *(uint4*)c = *(const uint4*)(room + Rows::at(first + m % 8, chunk) + m / 8 * (8 * S::WN * 2));
+            c += RowStep * p.ldc;
+        }
+    }
+#endif
+
+    template <class Out, bool Full> METHOD void store_result(const LinearArgs& p, const Range& r, char* shared)
+    {
+        char* room = shared + warp() * (16 * S::WN * (S::WM > 32 ? 8 : 4));
+        bool plain = (!Full || p.epilogue == 0) && p.n % 8 == 0 && Result<Out, Full>(p, r.part).aligned;
+        __syncthreads();
+        if (plain && add_bias<Full>(p, r.n + first_column() + (threadIdx.x & 3) * 2))
+            store_fast((Out*)p.c + r.part, p, r.m + first_row(), r.n + first_column(), room);
+        else
+            store_any<Out, Full>(p, r, room);
     }
 };
 
@@ -612,13 +705,14 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Ful
     typedef Product<S, AcrossA, AcrossB, Aligned> P;
     __shared__ __align__(128) char shared[P::SharedBytes];
     Range r = range_of<S::BM, S::BN>(p);
-    u32 base = shared_address(shared);
-    P product(base);
+    u32 address = shared_address(shared);
+    P product(address);
     if (r.to > r.from)
     {
-        Source<typename P::TileA, AcrossA, Aligned, S::Threads> sourceA(base, p.a, p.lda, r.m, p.m, r.from);
-        Source<typename P::TileB, AcrossB, Aligned, S::Threads> sourceB(base + P::TileA::Bytes, p.b, p.ldb, r.n, p.n, r.from);
-        product.run(sourceA, sourceB, r.to - r.from);
+        typename P::SourceA sourceA(address, p.a, p.lda, r.m, p.m, r.from);
+        typename P::SourceB sourceB(address, p.b, p.ldb, r.n, p.n, r.from);
+        int tiles = (r.to - r.from + S::Depth - 1) / S::Depth;
+        product.run(sourceA, sourceB, tiles, r.to - r.from - (tiles - 1) * S::Depth);
     }
     product.template store_result<Out, Full>(p, r, shared);
 }
@@ -637,79 +731,31 @@ typedef Shape<128, 64, 8, 8, 4> Medium;
 typedef Shape<64, 32, 4, 4, 8> Thin;
 typedef Shape<64, 64, 8, 4, 6> Loose;
 
-// Reads the next tile of an operand into registers and later stores it, k across the rows. Rows beyond the operand are copies of its last row, columns and k beyond are zeros.
-template <bool Across, int Width, int Depth, bool Aligned, int Threads> struct Source
+// Reads the next tile of an operand into registers and later stores it with k across the rows.
+template <bool Across, int Width, int Depth, bool Aligned, int Threads> struct Source : Reader<Across, Width, Depth, Aligned, Threads>
 {
+    typedef Reader<Across, Width, Depth, Aligned, Threads> R;
+    using R::R;
     // Four more columns: float4 stay aligned, and a column of the tile stored by a warp meets no bank twice.
-    enum { Pitch = Width + 4, Pieces = (Across ? Width : Depth) / 4, All = Width * Depth / 4, Count = (All + Threads - 1) / Threads, RowStep = Count > 1 ? Threads / Pieces : Across ? Depth : Width };
-    const float* from[Across ? 1 : Count];
-    float4 next[Count];
-    i64 step;
-    int k, columns, row;
-
-    METHOD Source(const void* operand, i64 pitch, int first, int limit, int begin)
-    {
-        row = threadIdx.x / Pieces;
-        int piece = threadIdx.x % Pieces;
-        if constexpr (Across)
-        {
-            from[0] = (const float*)operand + (begin + row) * pitch + first + piece * 4;
-            step = RowStep * pitch;
-            k = row;
-            columns = limit - first - piece * 4;
-        }
-        else
-        {
-            #pragma unroll
-            for (int i = 0; i < Count; i++)
-                from[i] = (const float*)operand + min(first + row + i * RowStep, limit - 1) * pitch + begin + piece * 4;
-            k = piece * 4;
-        }
-    }
-
-    METHOD void read(int left)
-    {
-        #pragma unroll
-        for (int i = 0; i < Count; i++)
-        {
-            const float* source = from[Across ? 0 : i];
-            int count = Across ? (k + i * RowStep < left ? columns : 0) : left - k;
-            if (All % Threads != 0 && threadIdx.x + i * Threads >= All) count = 0;
-            float4 v = make_float4(0.f, 0.f, 0.f, 0.f);
-            if (Aligned)
-            {
-                if (count > 0) v = *(const float4*)source;
-            }
-            else
-            {
-                if (count > 0) v.x = source[0];
-                if (count > 1) v.y = source[1];
-                if (count > 2) v.z = source[2];
-                if (count > 3) v.w = source[3];
-            }
-            next[i] = v;
-            if (Across)
-                from[0] += step;
-            else
-                from[i] += Depth;
-        }
-    }
+    enum { Pitch = Width + 4, Floats = Depth * Pitch };
 
     METHOD void store(float* tile) const
     {
+        if (this->idle()) return;
         #pragma unroll
-        for (int i = 0; i < Count; i++)
+        for (int e = 0; e < R::Count * R::Passes; e++)
         {
-            if (All % Threads != 0 && threadIdx.x + i * Threads >= All) continue;
+            int r = this->row + e / R::Passes * R::RowStep;
+            float4 v = this->next[e];
             if (Across)
-                *(float4*)(tile + (row + i * RowStep) * Pitch + threadIdx.x % Pieces * 4) = next[i];
+                *(float4*)(tile + r * Pitch + (this->piece + e % R::Passes * R::Pieces) * 4) = v;
             else
             {
-                float* at = tile + k * Pitch + row + i * RowStep;
-                at[0] = next[i].x;
-                at[Pitch] = next[i].y;
-                at[2 * Pitch] = next[i].z;
-                at[3 * Pitch] = next[i].w;
+                float* at = tile + this->piece * 4 * Pitch + r;
+                at[0] = v.x;
+                at[Pitch] = v.y;
+                at[2 * Pitch] = v.z;
+                at[3 * Pitch] = v.w;
             }
         }
     }
@@ -719,33 +765,34 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Ful
 {
     typedef Source<AcrossA, S::BM, S::Depth, Aligned, S::Threads> SourceA;
     typedef Source<AcrossB, S::BN, S::Depth, Aligned, S::Threads> SourceB;
-    const int BytesA = S::Depth * SourceA::Pitch, BytesB = S::Depth * SourceB::Pitch, MB = S::TM / 4, NB = S::TN / 4;
-    __shared__ __align__(16) float shared[2][BytesA + BytesB];
+    const int MB = S::TM / 4, NB = S::TN / 4;
+    __shared__ __align__(16) float shared[2][SourceA::Floats + SourceB::Floats];
     Range r = range_of<S::BM, S::BN>(p);
     // A warp has 8 threads across and 4 down.
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, across = S::BN / S::TN / 8;
     int tn = (warp % across * 8 + (lane & 7)) * 4, tm = (warp / across * 4 + (lane >> 3)) * 4;
     float sum[S::TM][S::TN] = {};
-    int left = r.to - r.from;
-    if (left > 0)
+    int tiles = (r.to - r.from + S::Depth - 1) / S::Depth;
+    if (tiles > 0)
     {
         SourceA sourceA(p.a, p.lda, r.m, p.m, r.from);
         SourceB sourceB(p.b, p.ldb, r.n, p.n, r.from);
-        sourceA.read(left);
-        sourceB.read(left);
+        int first = r.to - r.from - (tiles - 1) * S::Depth;
+        sourceA.read_first(first);
+        sourceB.read_first(first);
         sourceA.store(shared[0]);
-        sourceB.store(shared[0] + BytesA);
+        sourceB.store(shared[0] + SourceA::Floats);
         __syncthreads();
         for (int stage = 0; ; stage ^= 1)
         {
-            bool more = left > S::Depth;
+            bool more = --tiles > 0;
             if (more)
             {
-                sourceA.read(left - S::Depth);
-                sourceB.read(left - S::Depth);
+                sourceA.read();
+                sourceB.read();
             }
             const float* a = shared[stage] + tm;
-            const float* b = shared[stage] + BytesA + tn;
+            const float* b = shared[stage] + SourceA::Floats + tn;
             #pragma unroll
             for (int k = 0; k < S::Depth; k++)
             {
@@ -763,9 +810,8 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Ful
             }
             if (!more) break;
             sourceA.store(shared[stage ^ 1]);
-            sourceB.store(shared[stage ^ 1] + BytesA);
+            sourceB.store(shared[stage ^ 1] + SourceA::Floats);
             __syncthreads();
-            left -= S::Depth;
         }
     }
     const Result<Out, Full> out(p, r.part);
