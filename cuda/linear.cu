@@ -238,6 +238,10 @@ template <bool Across, int Width, int Depth_> struct Tile
     }
 };
 
+// Keeps a value in a register: the compiler would form it anew at each use inside the loop.
+DEVICE void keep(u32& x) { asm volatile("" : "+r"(x)); }
+DEVICE void keep(i64& x) { asm volatile("" : "+l"(x)); }
+
 DEVICE u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
 template <int Offset, bool Transposed> DEVICE void load_matrices(u32 (&r)[4], u32 from)
@@ -267,6 +271,7 @@ template <class T, bool Across, int Width, bool IsA, int Depth, int Base> struct
                 at[i] = tile + T::at((lane & 7) + 8 * k, (first >> 3) + 2 * i + span);
             else
                 at[i] = tile + T::at(first + (lane & 7) + 8 * span, 2 * i + k);
+            keep(at[i]);
         }
     }
 
@@ -311,14 +316,20 @@ template <class T, bool Across, bool Aligned, int Threads, int StageBytes, int B
 {
     enum { Count = T::Rows * T::Chunks / Threads, RowStep = Threads / T::Chunks };
     const char* from[Across ? 1 : Count];
-    i64 pitch;
-    u32 to;
+    i64 step;
+    // bytes: of a chunk, none beyond the operand's columns.
+    u32 to, bytes;
     int row, chunk, columns;
 
-    METHOD Source(u32 shared, const void* operand, i64 pitch, int first, int limit, int begin) : pitch(pitch), row(threadIdx.x / T::Chunks), chunk(threadIdx.x % T::Chunks)
+    METHOD Source(u32 shared, const void* operand, i64 pitch, int first, int limit, int begin) : row(threadIdx.x / T::Chunks), chunk(threadIdx.x % T::Chunks)
     {
         to = shared + T::at(row, chunk);
         columns = limit - first - chunk * 8;
+        bytes = columns > 0 ? 16 : 0;
+        step = RowStep * pitch * 2;
+        keep(to);
+        keep(bytes);
+        keep(step);
         if constexpr (Across)
             from[0] = (const char*)((const bf16*)operand + (begin + row) * pitch + first + chunk * 8);
         else
@@ -335,7 +346,7 @@ template <class T, bool Across, bool Aligned, int Threads, int StageBytes, int B
     {
         copy_chunks<0, true>(depth);
         #pragma unroll
-        for (int i = 0; i < (Across ? 1 : Count); i++) from[i] += (depth - T::Depth) * (Across ? pitch : 1) * 2;
+        for (int i = 0; i < (Across ? 1 : Count); i++) from[i] += Across ? (depth - T::Depth) * (step / RowStep) : (depth - T::Depth) * 2;
     }
 
     // Offsets that are immediate operands ask for recursion instead of loops.
@@ -352,12 +363,14 @@ template <class T, bool Across, bool Aligned, int Threads, int StageBytes, int B
                 if (e < count) w[e / 2] |= (u32)((const u16*)(source + From))[e] << (e % 2 * 16);
             asm volatile("st.shared.v4.b32 [%0 + %5], {%1, %2, %3, %4};" :: "r"(to), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]), "n"(To) : "memory");
         }
-        else if constexpr (Across || First)
+        else if constexpr (First)
             copy_async<To, From>(to, source, count > 0 ? 16 : 0);
+        else if constexpr (Across)
+            copy_async<To, From>(to, source, bytes);
         else
             copy_async<To, From>(to, source);
         if constexpr (Across)
-            from[0] += RowStep * pitch * 2;
+            from[0] += step;
         else if (Stage == Stages - 1)
             from[I] += Stages * T::Depth * 2;
         if constexpr (I + 1 < Count) copy_chunks<Stage, First, I + 1>(depth);
