@@ -25,6 +25,12 @@ public sealed record GradCheckOptions
 
     /// <summary>Vector width of the devices in bits, see <see cref="Orthrus.Tensor.Cpu.VectorWidths"/>; 0 takes the default.</summary>
     public int VectorWidth { get; init; }
+
+    /// <summary>Devices to check on instead of CPUs of some thread counts: one or several of the same kind, which must agree in every bit. They stay open.</summary>
+    public IReadOnlyList<Device>? Devices { get; init; }
+
+    /// <summary>Elements in front of and behind each operand. Odd by default: operands then do not begin at a vector's boundary, as rows of a larger tensor need not.</summary>
+    public int Margin { get; init; } = 17;
 }
 
 /// <summary>Where a result came nearest to its limit, in one precision.</summary>
@@ -52,13 +58,17 @@ public readonly record struct PrecisionCheck(double ForwardError, double Forward
 /// <param name="DTypes">Precisions that were checked.</param>
 public sealed record GradCheckResult(string Op, string Sample, PrecisionCheck F32, PrecisionCheck F64, IReadOnlyList<string> Problems, IReadOnlyList<DType> DTypes)
 {
+    /// <summary>Errors with BF16 activations.</summary>
+    public PrecisionCheck BF16 { get; init; }
+
     /// <summary>True when nothing is wrong.</summary>
     public bool Passed => Problems.Count == 0;
 
     /// <summary>True when nothing is wrong in one precision.</summary>
     public bool PassedIn(DType dtype) => !Problems.Any(p => IsAbout(p, dtype));
 
-    internal static bool IsAbout(string problem, DType dtype) => !problem.StartsWith(dtype == DType.F32 ? "F64: " : "F32: ", StringComparison.Ordinal);
+    internal static bool IsAbout(string problem, DType dtype) =>
+        !new[] { DType.F32, DType.F64, DType.BF16 }.Any(other => other != dtype && problem.StartsWith($"{other}: ", StringComparison.Ordinal));
 }
 
 /// <summary>
@@ -86,10 +96,11 @@ public static class GradCheck
         var samples = op.Samples.Where(s => options.Sample is null ? !s.Bench : s.Name == options.Sample).ToArray();
         if (samples.Length == 0 && options.Sample is not null)
             throw new ArgumentException($"{op.Name} has no sample {options.Sample}; it has {string.Join(", ", op.Samples.Select(s => s.Name))}");
+        if (options.Devices is { } given) return [.. samples.Select(s => new SampleCheck(op, s, options, [.. given]).Run())];
         var devices = options.Threads.Select(t => new CpuDevice(t, options.VectorWidth)).ToArray();
         try
         {
-            return [.. samples.Select(s => new SampleCheck(op, s, options, devices).Run())];
+            return [.. samples.Select(s => new SampleCheck(op, s, options, [.. devices]).Run())];
         }
         finally
         {

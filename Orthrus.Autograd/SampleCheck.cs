@@ -9,46 +9,53 @@ using Tensor = Orthrus.Tensor.Tensor;
 /// <summary>The work behind <see cref="GradCheck"/>: one sample, both precisions, every thread count.</summary>
 internal sealed class SampleCheck
 {
-    // Odd, so that operands do not begin at a vector's boundary, as rows of a larger tensor need not.
-    private const int GuardElements = 17;
     // Reference operations spent on one operand's coordinates; a dual number with error bound costs some 20 ns per operation.
     private const long CoordinateBudget = 2_000_000;
     private const int MaxProblems = 12;
+    // Twice the rounding error of one result.
+    private const double BFloat16Roundoff = 1.0 / 256;
 
     private readonly OpRow _op;
     private readonly SampleRow _sample;
     private readonly GradCheckOptions _options;
-    private readonly CpuDevice[] _devices;
+    private readonly Device[] _devices;
     private readonly double[][] _values;
     private readonly ShapeRule _rule;
     private readonly int _inputs, _outputs;
     private readonly double[]?[] _cotangents;
     private readonly List<string> _problems = [];
 
-    internal SampleCheck(OpRow op, SampleRow sample, GradCheckOptions options, CpuDevice[] devices)
+    internal SampleCheck(OpRow op, SampleRow sample, GradCheckOptions options, Device[] devices)
     {
         (_op, _sample, _options, _devices) = (op, sample, options, devices);
         _inputs = op.Signature.Inputs.Length;
         _outputs = op.Signature.Outputs.Length;
-        _values = [.. sample.Inputs.Select((recipe, i) => recipe.Make(options.Seed, i))];
+        // Where BF16 is checked all precisions compute from numbers that it represents.
+        bool rounded = options.DTypes.Contains(DType.BF16);
+        _values = [.. sample.Inputs.Select((recipe, i) => rounded && !recipe.IsInteger ? Rounded(recipe.Make(options.Seed, i)) : recipe.Make(options.Seed, i))];
         _rule = sample.Rule(DType.F64);
         _cotangents = new double[]?[_outputs];
         for (int k = 0; k < _outputs; k++)
             if (_rule.OutSpec(k).Present && op.Signature.Outputs[k].Kind == OperandKind.Real)
                 _cotangents[k] = SampleInput.Normal(_rule.OutSpec(k).Shape).Make(options.Seed, 1000 + k);
+        if (rounded) _cotangents = Array.ConvertAll(_cotangents, c => c is null ? null : Rounded(c));
     }
+
+    private static double[] Rounded(double[] values) => Array.ConvertAll(values, v => (double)(float)(BFloat16)(float)v);
 
     internal GradCheckResult Run()
     {
         var single = new PrecisionCheck();
         var full = new PrecisionCheck();
+        var half = new PrecisionCheck();
         try
         {
             var reference = _sample.Reference(Lift(Bound.From), Integers());
             var g32 = _options.DTypes.Contains(DType.F32) ? Precision(DType.F32, reference, ref single) : new double[]?[_inputs];
             var g64 = _options.DTypes.Contains(DType.F64) ? Precision(DType.F64, reference, ref full) : new double[]?[_inputs];
+            var g16 = _options.DTypes.Contains(DType.BF16) ? Precision(DType.BF16, reference, ref half) : new double[]?[_inputs];
             for (int i = 0; i < _inputs; i++)
-                if (Wanted(i)) Derivative(i, g32[i], g64[i], ref single, ref full);
+                if (Wanted(i)) Derivative(i, [(DType.F32, g32[i]), (DType.F64, g64[i]), (DType.BF16, g16[i])], ref single, ref full, ref half);
             // Its memory has no guard zones, so that a kernel which writes astray must not come here.
             foreach (var dtype in _options.DTypes)
                 if (_problems.Count == 0) CheckAllocations(dtype);
@@ -62,7 +69,7 @@ internal sealed class SampleCheck
         {
             foreach (var d in _devices) d.Pool.Guard = false;
         }
-        return new(_op.Name, _sample.Name, single, full, _problems, _options.DTypes);
+        return new(_op.Name, _sample.Name, single, full, _problems, _options.DTypes) { BF16 = half };
     }
 
     private bool Wanted(int i) => _op.Signature.Inputs[i].Kind == OperandKind.Real && _sample.Inputs[i].Present;
@@ -97,7 +104,7 @@ internal sealed class SampleCheck
                     outputBits = bits;
                     for (int k = 0; k < _outputs; k++) CompareForward(dtype, k, reference[k], outputs[k], ref worst);
                 }
-                else if (!Same(outputBits, bits)) Problem($"{dtype}: forward with {device.Workers.Threads} threads differs from 1 thread");
+                else if (!Same(outputBits, bits)) Problem($"{dtype}: forward on {device.Name} differs from {_devices[0].Name}");
 
                 var all = Enumerable.Range(0, _inputs).Select(Wanted).ToArray();
                 var given = _cotangents.Select(c => c is not null).ToArray();
@@ -110,7 +117,7 @@ internal sealed class SampleCheck
                     gradients = [.. grads.Select(g => g.IsNone ? null : Numbers(g))];
                     Subsets(scope, dtype, inputs, outputs, all, given, gradientBits, zones);
                 }
-                else if (!Same(gradientBits, Bits(grads))) Problem($"{dtype}: backward with {device.Workers.Threads} threads differs from 1 thread");
+                else if (!Same(gradientBits, Bits(grads))) Problem($"{dtype}: backward on {device.Name} differs from {_devices[0].Name}");
                 foreach (var (name, whole) in zones)
                     if (!ZonesIntact(whole)) Problem($"{dtype}: something was written beside {name}");
             }
@@ -162,10 +169,10 @@ internal sealed class SampleCheck
         var outputGrads = new Tensor[_outputs];
         for (int k = 0; k < _outputs; k++)
             if (given[k])
-                outputGrads[k] = Place(scope, outputs[k].Shape, dtype, k == zero ? new double[outputs[k].Count] : _cotangents[k]!, $"the gradient of {_op.Signature.Outputs[k].Name}", zones);
+                outputGrads[k] = Place(scope, outputs[k].Shape, _op.Signature.Outputs[k].In(dtype), k == zero ? new double[outputs[k].Count] : _cotangents[k]!, $"the gradient of {_op.Signature.Outputs[k].Name}", zones);
         var inputGrads = new Tensor[_inputs];
         for (int i = 0; i < _inputs; i++)
-            if (wanted[i]) inputGrads[i] = Place(scope, inputs[i].Shape, dtype, null, $"the gradient of {Name(i)}", zones);
+            if (wanted[i]) inputGrads[i] = Place(scope, inputs[i].Shape, _op.Signature.Inputs[i].GradientIn(dtype), null, $"the gradient of {Name(i)}", zones);
         var before = Bits(outputGrads);
         _sample.Backward(scope, (_op.Saves & Saves.Inputs) != 0 ? inputs : none.AsSpan(0, _inputs),
             (_op.Saves & Saves.Outputs) != 0 ? outputs : none.AsSpan(0, _outputs), outputGrads, inputGrads);
@@ -182,6 +189,8 @@ internal sealed class SampleCheck
             return;
         }
         var values = Numbers(got);
+        // Wide results of a BF16 call are as exact as those of an F32 call.
+        if (dtype == DType.BF16 && got.DType != DType.BF16) dtype = DType.F32;
         int bad = -1;
         for (int j = 0; j < values.Length; j++)
         {
@@ -202,7 +211,7 @@ internal sealed class SampleCheck
     }
 
     /// <summary>Compares xbar with ybar J along coordinates and random directions of operand <paramref name="i"/>.</summary>
-    private void Derivative(int i, double[]? g32, double[]? g64, ref PrecisionCheck single, ref PrecisionCheck full)
+    private void Derivative(int i, (DType, double[]?)[] gradients, ref PrecisionCheck single, ref PrecisionCheck full, ref PrecisionCheck half)
     {
         int n = _values[i].Length;
         if (n == 0) return;
@@ -215,17 +224,17 @@ internal sealed class SampleCheck
             int j = everyPlace ? c : c == 0 ? 0 : c == 1 ? n - 1 : (int)(random.Uniform() * n);
             var direction = new double[n];
             direction[j] = 1;
-            Along(i, direction, $"{Name(i)}[{j}]", g32, g64, ref single, ref full);
+            Along(i, direction, $"{Name(i)}[{j}]", gradients, ref single, ref full, ref half);
         }
         for (int d = 0; d < (everyPlace ? 0 : _options.Directions); d++)
         {
             var direction = new double[n];
             for (int j = 0; j < n; j++) direction[j] = (float)random.Normal();
-            Along(i, direction, $"{Name(i)} along direction {d}", g32, g64, ref single, ref full);
+            Along(i, direction, $"{Name(i)} along direction {d}", gradients, ref single, ref full, ref half);
         }
     }
 
-    private void Along(int i, double[] direction, string what, double[]? g32, double[]? g64, ref PrecisionCheck single, ref PrecisionCheck full)
+    private void Along(int i, double[] direction, string what, (DType, double[]?)[] gradients, ref PrecisionCheck single, ref PrecisionCheck full, ref PrecisionCheck half)
     {
         var inputs = Lift(Dual<Bound>.From);
         for (int j = 0; j < direction.Length; j++) inputs[i]![j] = new(inputs[i]![j].X, Bound.From(direction[j]));
@@ -246,7 +255,7 @@ internal sealed class SampleCheck
         }
         // Where the derivative does not exist there is nothing to compare with.
         if (!double.IsFinite(want.Value) || !double.IsFinite(want.Error)) return;
-        foreach (var (dtype, gradient) in new[] { (DType.F32, g32), (DType.F64, g64) })
+        foreach (var (dtype, gradient) in gradients)
         {
             if (gradient is null) continue;
             double got = 0, size = 0;
@@ -257,11 +266,12 @@ internal sealed class SampleCheck
                 size += Math.Abs(direction[j] * gradient[j]);
             }
             double sum = terms + (size == Math.Abs(got) ? 0 : size);
-            double limit = Limit(dtype, want.Error + sum, 0) + (dtype == DType.F64 ? 1e-9 * sum : 0);
+            // In BF16 the gradients themselves, or results that backward reads, are rounded.
+            double limit = Limit(dtype, want.Error + sum, 0) + (dtype == DType.F64 ? 1e-9 * sum : dtype == DType.BF16 ? BFloat16Roundoff * (terms + size) : 0);
             if (!double.IsFinite(limit)) limit = 0;
             if (terms > Largest(dtype) && !double.IsFinite(got)) continue;
             double error = Math.Abs(got - want.Value);
-            ref var worst = ref dtype == DType.F32 ? ref single : ref full;
+            ref var worst = ref dtype == DType.F32 ? ref single : ref dtype == DType.F64 ? ref full : ref half;
             worst = worst.WorseGradient(error, limit);
             if (!(error <= limit)) Problem($"{dtype}: gradient of {what} is {Text(got)}, specification {Text(want.Value)}, error {Text(error, 3)}, limit {Text(limit, 3)}");
         }
@@ -271,19 +281,21 @@ internal sealed class SampleCheck
     private void CheckAllocations(DType dtype)
     {
         var device = _devices[0];
+        // A simulated device itself allocates.
+        if (device is CudaDevice { IsSimulated: true }) return;
         using var scope = device.OpenScope();
         var inputs = new Tensor[_inputs];
         var inputGrads = new Tensor[_inputs];
         for (int i = 0; i < _inputs; i++)
         {
             inputs[i] = PlaceInput(scope, i, dtype, null);
-            if (Wanted(i)) inputGrads[i] = scope.Empty(inputs[i].Shape, dtype);
+            if (Wanted(i)) inputGrads[i] = scope.Empty(inputs[i].Shape, _op.Signature.Inputs[i].GradientIn(dtype));
         }
         var outputs = new Tensor[_outputs];
         _sample.Forward(scope, inputs, outputs);
         var outputGrads = new Tensor[_outputs];
         for (int k = 0; k < _outputs; k++)
-            if (_cotangents[k] is { } c) outputGrads[k] = Place(scope, outputs[k].Shape, dtype, c, "", null);
+            if (_cotangents[k] is { } c) outputGrads[k] = Place(scope, outputs[k].Shape, _op.Signature.Outputs[k].In(dtype), c, "", null);
         var none = new Tensor[Math.Max(_inputs, _outputs)];
         bool differentiable = _cotangents.Any(c => c is not null);
         long bytes = 0;
@@ -306,16 +318,16 @@ internal sealed class SampleCheck
     private Tensor PlaceInput(Scope scope, int i, DType dtype, List<(string, Tensor)>? zones)
     {
         var recipe = _sample.Inputs[i];
-        return recipe.Present ? Place(scope, recipe.Shape, recipe.IsInteger ? recipe.IntegerType : dtype, _values[i], Name(i), zones) : Tensor.None;
+        return recipe.Present ? Place(scope, recipe.Shape, recipe.IsInteger ? recipe.IntegerType : _op.Signature.Inputs[i].In(dtype), _values[i], Name(i), zones) : Tensor.None;
     }
 
     /// <summary>A tensor in the middle of a larger one whose margins hold 0xFF; contents undefined (0xFF) without values.</summary>
-    private static Tensor Place(Scope scope, Shape shape, DType dtype, double[]? values, string name, List<(string, Tensor)>? zones)
+    private Tensor Place(Scope scope, Shape shape, DType dtype, double[]? values, string name, List<(string, Tensor)>? zones)
     {
         int count = checked((int)shape.Count);
-        var whole = scope.Empty(new Shape(count + 2 * GuardElements), dtype);
+        var whole = scope.Empty(new Shape(count + 2 * _options.Margin), dtype);
         zones?.Add((name, whole));
-        var t = whole.Rows(GuardElements, count).Reshape(shape);
+        var t = whole.Rows(_options.Margin, count).Reshape(shape);
         if (values is not null) Fill(t, values);
         return t;
     }
@@ -326,6 +338,7 @@ internal sealed class SampleCheck
         {
             case DType.F32: t.CopyFrom<float>(Array.ConvertAll(values, v => (float)v)); break;
             case DType.F64: t.CopyFrom<double>(values); break;
+            case DType.BF16: t.CopyFrom<BFloat16>(Array.ConvertAll(values, v => (BFloat16)(float)v)); break;
             case DType.I32: t.CopyFrom<int>(Array.ConvertAll(values, v => (int)v)); break;
             case DType.I64: t.CopyFrom<long>(Array.ConvertAll(values, v => (long)v)); break;
             case DType.U8: t.CopyFrom<byte>(Array.ConvertAll(values, v => (byte)v)); break;
@@ -337,6 +350,7 @@ internal sealed class SampleCheck
     {
         DType.F32 => Array.ConvertAll(t.ToArray<float>(), v => (double)v),
         DType.F64 => t.ToArray<double>(),
+        DType.BF16 => Array.ConvertAll(t.ToArray<BFloat16>(), v => (double)(float)v),
         DType.I32 => Array.ConvertAll(t.ToArray<int>(), v => (double)v),
         DType.I64 => Array.ConvertAll(t.ToArray<long>(), v => (double)v),
         DType.U8 => Array.ConvertAll(t.ToArray<byte>(), v => (double)v),
@@ -351,10 +365,10 @@ internal sealed class SampleCheck
         return bytes;
     });
 
-    private static bool ZonesIntact(Tensor whole)
+    private bool ZonesIntact(Tensor whole)
     {
         var bytes = Bits([whole])[0];
-        int guard = GuardElements * whole.DType.Size();
+        int guard = _options.Margin * whole.DType.Size();
         return !bytes.AsSpan(0, guard).ContainsAnyExcept((byte)0xFF) && !bytes.AsSpan(bytes.Length - guard).ContainsAnyExcept((byte)0xFF);
     }
 
@@ -366,15 +380,16 @@ internal sealed class SampleCheck
     /// </summary>
     private double Limit(DType dtype, double error, double value)
     {
-        bool single = dtype == DType.F32;
+        bool single = dtype != DType.F64;
         double roundoff = single ? 1.0 / (1 << 24) : 1.0 / (1L << 53);
         double floor = single ? 1.1754943508222875e-38 : 2.2250738585072014e-308;
         // In float64 the specification's own rounding is as large as the kernel's.
         double slack = single ? _sample.Slack : _sample.Slack + 1;
-        return slack * (double.IsFinite(error) ? roundoff * error + floor : 100 * roundoff * Math.Abs(value) + floor);
+        double limit = slack * (double.IsFinite(error) ? roundoff * error + floor : 100 * roundoff * Math.Abs(value) + floor);
+        return dtype == DType.BF16 ? limit + BFloat16Roundoff * Math.Abs(value) : limit;
     }
 
-    private static double Largest(DType dtype) => dtype == DType.F32 ? float.MaxValue : double.MaxValue;
+    private static double Largest(DType dtype) => dtype == DType.F64 ? double.MaxValue : float.MaxValue;
 
     private string Name(int i) => _op.Signature.Inputs[i].Name;
 

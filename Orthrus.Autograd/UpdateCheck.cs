@@ -42,9 +42,10 @@ public static class UpdateCheck
             {
                 double[][]? first = null;
                 double[] firstResults = [];
-                foreach (int threads in options.Threads)
+                foreach (var device in options.Devices ?? [.. options.Threads.Select(t => new CpuDevice(t, options.VectorWidth))])
                 {
-                    using var device = new CpuDevice(threads, options.VectorWidth);
+                    using var owned = options.Devices is null ? device : null;
+                    int live = device.LiveBlocks, overruns = device.Pool.Overruns;
                     device.Pool.Guard = true;
                     using (var scope = device.OpenScope())
                     {
@@ -55,13 +56,13 @@ public static class UpdateCheck
                             Compare(dtype, got, results, want, wantResults, ref worst);
                         }
                         else if (!first.Zip(got).All(p => p.First.AsSpan().SequenceEqual(p.Second)) || !firstResults.AsSpan().SequenceEqual(results))
-                            problems.Add($"{dtype}: {threads} threads give other bits than {options.Threads[0]}");
+                            problems.Add($"{dtype}: {device.Name} gives other bits than the first device");
                     }
-                    if (device.LiveBlocks > 0) problems.Add($"{dtype}: {device.LiveBlocks} blocks stay in use");
-                    if (device.Pool.Overruns > 0) problems.Add($"{dtype}: something was written behind a tensor");
+                    if (device.LiveBlocks > live) problems.Add($"{dtype}: {device.LiveBlocks - live} blocks stay in use");
+                    if (device.Pool.Overruns > overruns) problems.Add($"{dtype}: something was written behind a tensor");
                     device.Pool.Guard = false;
                 }
-                if (problems.Count == 0) Allocations(dtype, values);
+                if (problems.Count == 0 && options.Devices is null) Allocations(dtype, values);
             }
         }
         catch (Exception e) when (e is not OutOfMemoryException)

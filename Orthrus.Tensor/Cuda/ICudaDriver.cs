@@ -13,6 +13,12 @@ internal unsafe interface ICudaDriver
     /// <summary>Which driver, for messages: "libcuda.so.1" or "sim".</summary>
     string Name { get; }
 
+    /// <summary>True where no hardware stands behind it; it then takes PTX, not machine code.</summary>
+    bool IsSimulated { get; }
+
+    /// <summary>More about a result that has just been returned than its code says, or null.</summary>
+    string? Explain(CudaResult result);
+
     // Driver and devices.
     CudaResult Init(uint flags);
     CudaResult DriverGetVersion(int* version);
@@ -71,4 +77,13 @@ internal unsafe interface ICudaDriver
     CudaResult GraphLaunch(nint instance, nint stream);
     CudaResult GraphExecDestroy(nint instance);
     CudaResult GraphDestroy(nint graph);
+}
+
+/// <summary>What a driver that watches memory wants to know about blocks which a pool hands out and takes back without asking it.</summary>
+internal interface IBlockObserver
+{
+    /// <summary>A block begins here; so many bytes may be used, and their contents are undefined.</summary>
+    void BlockRented(ulong pointer, long bytes);
+    /// <summary>The block may no longer be touched by work issued from now on.</summary>
+    void BlockReturned(ulong pointer);
 }

@@ -21,6 +21,10 @@ internal sealed unsafe partial class LibCuda : ICudaDriver
 
     /// <inheritdoc/>
     public string Name { get; }
+    /// <inheritdoc/>
+    public bool IsSimulated => false;
+    /// <inheritdoc/>
+    public string? Explain(CudaResult result) => null;
 
     // Driver and devices.
     public CudaResult Init(uint flags) => cuInit(flags);

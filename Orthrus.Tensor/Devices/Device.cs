@@ -51,6 +51,12 @@ public abstract class Device : IDisposable
     internal abstract void Copy(nint to, nint from, long bytes);
     internal abstract void Fill(nint block, long bytes, byte value);
 
+    /// <summary>The pool has handed out a block; so many of its bytes may be used.</summary>
+    internal virtual void Rented(nint block, long bytes) { }
+
+    /// <summary>The pool has taken a block back.</summary>
+    internal virtual void Returned(nint block) { }
+
     /// <summary>Waits until everything issued has finished. Immediate on the CPU.</summary>
     public abstract void Synchronize();
 

@@ -49,6 +49,7 @@ internal sealed class BlockPool(Device device)
             PeakBytes = Math.Max(PeakBytes, LiveBytes);
             CollectionsMarshal.GetValueRefOrAddDefault(_counts, capacity, out _)++;
             block.Guarded = Guard ? bytes : -1;
+            device.Rented(block.Pointer, Guard ? capacity : bytes);
             if (Guard) device.Fill(block.Pointer, capacity, 0xFF);
             return block;
         }
@@ -59,6 +60,7 @@ internal sealed class BlockPool(Device device)
         lock (_lock)
         {
             if (block.Guarded >= 0 && !GuardIntact(block)) Overruns++;
+            device.Returned(block.Pointer);
             block.Generation++;
             block.Owner = null;
             if (!_free.TryGetValue(block.Capacity, out var stack)) _free[block.Capacity] = stack = new Stack<Storage>();

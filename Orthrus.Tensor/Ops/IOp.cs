@@ -33,6 +33,12 @@ public interface IOp<TAttr> where TAttr : unmanaged
     /// </summary>
     static abstract void BackwardCpu<T>(in GradArgs args, in TAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>;
 
+    /// <summary>CUDA kernel, launched on the device's stream; as <see cref="ForwardCpu"/>. The call's dtype (<see cref="OpArgs.DType"/>) is F32 or, where the signature allows it, BF16.</summary>
+    static virtual void ForwardCuda(in OpArgs args, in TAttr attr) => throw CudaKernel.Missing<TAttr>(args.Scratch);
+
+    /// <summary>CUDA kernel of the vector-Jacobian product; as <see cref="BackwardCpu"/>.</summary>
+    static virtual void BackwardCuda(in GradArgs args, in TAttr attr) => throw CudaKernel.Missing<TAttr>(args.Scratch);
+
     /// <summary>What backward needs kept from the forward pass.</summary>
     static abstract Saves Saves { get; }
 
@@ -66,7 +72,26 @@ public readonly record struct OpCost(long Flops, long Bytes, long BackwardFlops,
 /// <param name="Name">Its letter or word in the specification.</param>
 /// <param name="Kind">Real numbers with or without gradient, or integers.</param>
 /// <param name="Optional">May be absent.</param>
-public readonly record struct Operand(string Name, OperandKind Kind = OperandKind.Real, bool Optional = false);
+/// <param name="Precision">How it is stored where activations are BF16.</param>
+public readonly record struct Operand(string Name, OperandKind Kind = OperandKind.Real, bool Optional = false, Precision Precision = Precision.Activation)
+{
+    /// <summary>Element type of a real operand in a call of some dtype.</summary>
+    public DType In(DType call) => call == DType.BF16 && Precision == Precision.Wide ? DType.F32 : call;
+
+    /// <summary>Element type of its gradient.</summary>
+    public DType GradientIn(DType call) => call == DType.BF16 && Precision != Precision.Activation ? DType.F32 : call;
+}
+
+/// <summary>How a real operand or result is stored in a call whose activations are BF16; in F32 and F64 calls everything has the call's dtype.</summary>
+public enum Precision : byte
+{
+    /// <summary>BF16, and so is its gradient.</summary>
+    Activation,
+    /// <summary>F32: states, statistics, parameters of norms and scans, biases, the residual stream, losses.</summary>
+    Wide,
+    /// <summary>BF16 with an F32 gradient: matrices of weights.</summary>
+    Weight,
+}
 
 /// <summary>Kinds of operand.</summary>
 public enum OperandKind : byte
@@ -82,4 +107,8 @@ public enum OperandKind : byte
 /// <summary>Operands and results of an operator, in order.</summary>
 /// <param name="Inputs">Operands.</param>
 /// <param name="Outputs">Results.</param>
-public sealed record OpSignature(Operand[] Inputs, Operand[] Outputs);
+public sealed record OpSignature(Operand[] Inputs, Operand[] Outputs)
+{
+    /// <summary>Activations may be BF16 on a CUDA device.</summary>
+    public bool BFloat16 { get; init; }
+}

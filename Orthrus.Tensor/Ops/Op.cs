@@ -20,7 +20,7 @@ public static class Op
         var rule = new ShapeRule(TOp.Name, signature);
         if (inputs.Length != signature.Inputs.Length)
             throw new ShapeException($"{TOp.Name}: {inputs.Length} operands; want {signature.Inputs.Length}");
-        bool typed = false;
+        rule.DType = CallType(signature, inputs);
         for (int i = 0; i < inputs.Length; i++)
         {
             rule.SetIn(i, inputs[i]);
@@ -35,10 +35,10 @@ public static class Op
                 if (inputs[i].DType is not (DType.U8 or DType.I32 or DType.I64)) throw rule.Wrong(i, $"is {inputs[i].DType}; want integers");
                 continue;
             }
-            if (inputs[i].DType is not (DType.F32 or DType.F64)) throw rule.Wrong(i, $"is {inputs[i].DType}; want F32 or F64 (BF16 is converted at the edge)");
-            if (!typed) rule.DType = inputs[i].DType;
-            else if (inputs[i].DType != rule.DType) throw rule.Wrong(i, $"is {inputs[i].DType}; want {rule.DType} as the other operands");
-            typed = true;
+            if (inputs[i].DType == DType.BF16 && !signature.BFloat16) throw rule.Wrong(i, "is BF16; want F32 or F64 (BF16 is converted at the edge)");
+            if (inputs[i].DType is not (DType.F32 or DType.F64 or DType.BF16)) throw rule.Wrong(i, $"is {inputs[i].DType}; want F32 or F64");
+            DType want = operand.In(rule.DType);
+            if (inputs[i].DType != want) throw rule.Wrong(i, $"is {inputs[i].DType}; want {want} {(want == rule.DType ? "as the other operands" : "beside BF16 activations")}");
         }
         TOp.Infer(ref rule, attr);
         return rule;
@@ -61,8 +61,10 @@ public static class Op
             outputs[i] = spec.Present ? scope.Empty(spec.Shape, spec.DType) : Tensor.None;
         }
         using var scratch = scope.Device.OpenScope();
-        var args = new OpArgs(inputs, outputs, scratch);
-        if (rule.DType == DType.F32) TOp.ForwardCpu<float>(args, attr);
+        var args = new OpArgs(inputs, outputs, scratch, rule.DType);
+        CheckType<TOp, TAttr>(scope.Device, rule.DType);
+        if (scope.Device.Kind == DeviceKind.Cuda) TOp.ForwardCuda(args, attr);
+        else if (rule.DType == DType.F32) TOp.ForwardCpu<float>(args, attr);
         else TOp.ForwardCpu<double>(args, attr);
     }
 
@@ -87,13 +89,50 @@ public static class Op
         ReadOnlySpan<Tensor> outputGrads, ReadOnlySpan<Tensor> inputGrads, in TAttr attr)
         where TOp : IOp<TAttr> where TAttr : unmanaged
     {
-        DType dtype = DType.F32;
-        foreach (var t in outputGrads)
-            if (!t.IsNone) dtype = t.DType;
+        var signature = TOp.Signature;
+        DType dtype = GradientCallType(signature, inputs, outputs, outputGrads, inputGrads);
+        CheckType<TOp, TAttr>(scope.Device, dtype);
         using var scratch = scope.Device.OpenScope();
-        var args = new GradArgs(inputs, outputs, outputGrads, inputGrads, scratch);
-        if (dtype == DType.F32) TOp.BackwardCpu<float>(args, attr);
+        var args = new GradArgs(inputs, outputs, outputGrads, inputGrads, scratch, dtype);
+        if (scope.Device.Kind == DeviceKind.Cuda) TOp.BackwardCuda(args, attr);
+        else if (dtype == DType.F32) TOp.BackwardCpu<float>(args, attr);
         else TOp.BackwardCpu<double>(args, attr);
+    }
+
+    private static void CheckType<TOp, TAttr>(Device device, DType dtype) where TOp : IOp<TAttr> where TAttr : unmanaged
+    {
+        if (device.Kind == DeviceKind.Cuda ? dtype == DType.F64 : dtype == DType.BF16)
+            throw new DeviceException(dtype == DType.F64
+                ? $"{TOp.Name}: {device.Name} computes in F32 and BF16; F64 is for --device cpu"
+                : $"{TOp.Name}: {device.Name} computes in F32 and F64; BF16 is for CUDA devices");
+    }
+
+    /// <summary>Dtype of the activations of a backward call: whatever of them is there tells.</summary>
+    private static DType GradientCallType(OpSignature signature, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, ReadOnlySpan<Tensor> outputGrads, ReadOnlySpan<Tensor> inputGrads)
+    {
+        for (int k = 0; k < outputGrads.Length; k++)
+            if (!outputGrads[k].IsNone && signature.Outputs[k].Precision == Precision.Activation) return outputGrads[k].DType;
+        for (int i = 0; i < inputGrads.Length; i++)
+            if (!inputGrads[i].IsNone && signature.Inputs[i].Precision == Precision.Activation) return inputGrads[i].DType;
+        for (int i = 0; i < inputs.Length; i++)
+            if (!inputs[i].IsNone && signature.Inputs[i] is { Kind: not OperandKind.Integer, Precision: not Precision.Wide }) return inputs[i].DType;
+        for (int k = 0; k < outputs.Length; k++)
+            if (!outputs[k].IsNone && signature.Outputs[k] is { Kind: not OperandKind.Integer, Precision: Precision.Activation }) return outputs[k].DType;
+        foreach (var t in outputGrads)
+            if (!t.IsNone) return t.DType;
+        return DType.F32;
+    }
+
+    private static DType CallType(OpSignature signature, ReadOnlySpan<TensorSpec> inputs)
+    {
+        int wide = -1;
+        for (int i = 0; i < inputs.Length; i++)
+        {
+            if (!inputs[i].Present || signature.Inputs[i].Kind == OperandKind.Integer) continue;
+            if (signature.Inputs[i].Precision != Precision.Wide) return inputs[i].DType;
+            if (wide < 0) wide = i;
+        }
+        return wide < 0 ? DType.F32 : inputs[wide].DType;
     }
 
     private static ShapeRule InferFrom<TOp, TAttr>(Device device, ReadOnlySpan<Tensor> inputs, in TAttr attr)

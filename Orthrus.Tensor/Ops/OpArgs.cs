@@ -3,8 +3,9 @@ namespace Orthrus.Tensor;
 /// <summary>Operands of a forward kernel.</summary>
 public readonly ref struct OpArgs
 {
-    internal OpArgs(ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, Scope scratch)
+    internal OpArgs(ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, Scope scratch, DType dtype)
     {
+        DType = dtype;
         Inputs = inputs;
         Outputs = outputs;
         Scratch = scratch;
@@ -16,6 +17,10 @@ public readonly ref struct OpArgs
     public ReadOnlySpan<Tensor> Outputs { get; }
     /// <summary>Scope for temporary memory; it ends with the call.</summary>
     public Scope Scratch { get; }
+    /// <summary>Element type of the call's activations: F32, F64 or BF16.</summary>
+    public DType DType { get; }
+    /// <summary>The CUDA device, for CUDA kernels.</summary>
+    public CudaDevice Cuda => (CudaDevice)Scratch.Device;
     /// <summary>Threads of the device.</summary>
     public WorkerPool Workers => ((CpuDevice)Scratch.Device).Workers;
     /// <summary>Vector width of the device in bits, for <see cref="Cpu.SimdDispatch"/>.</summary>
@@ -25,8 +30,9 @@ public readonly ref struct OpArgs
 /// <summary>Operands of a backward kernel.</summary>
 public readonly ref struct GradArgs
 {
-    internal GradArgs(ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, ReadOnlySpan<Tensor> outputGrads, ReadOnlySpan<Tensor> inputGrads, Scope scratch)
+    internal GradArgs(ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, ReadOnlySpan<Tensor> outputGrads, ReadOnlySpan<Tensor> inputGrads, Scope scratch, DType dtype)
     {
+        DType = dtype;
         Inputs = inputs;
         Outputs = outputs;
         OutputGrads = outputGrads;
@@ -44,6 +50,10 @@ public readonly ref struct GradArgs
     public ReadOnlySpan<Tensor> InputGrads { get; }
     /// <summary>Scope for temporary memory; it ends with the call.</summary>
     public Scope Scratch { get; }
+    /// <summary>Element type of the call's activations: F32, F64 or BF16.</summary>
+    public DType DType { get; }
+    /// <summary>The CUDA device, for CUDA kernels.</summary>
+    public CudaDevice Cuda => (CudaDevice)Scratch.Device;
     /// <summary>Threads of the device.</summary>
     public WorkerPool Workers => ((CpuDevice)Scratch.Device).Workers;
     /// <summary>Vector width of the device in bits, for <see cref="Cpu.SimdDispatch"/>.</summary>

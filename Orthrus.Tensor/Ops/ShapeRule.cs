@@ -40,7 +40,7 @@ public struct ShapeRule
         DType = DType.F32;
     }
 
-    /// <summary>Element type of the call's real numbers: that of the first real operand.</summary>
+    /// <summary>Element type of the call's activations: that of the first real operand that is not wide, or else of the first real operand.</summary>
     public DType DType { get; internal set; }
 
     internal void SetIn(int i, TensorSpec spec) => _in[i] = spec;
@@ -52,8 +52,8 @@ public struct ShapeRule
     /// <summary>Result <paramref name="i"/> as the rule set it.</summary>
     public readonly TensorSpec OutSpec(int i) => _out[i];
 
-    /// <summary>Declares result <paramref name="i"/> with the call's dtype.</summary>
-    public void Out(int i, Shape shape) => _out[i] = new(shape, DType);
+    /// <summary>Declares result <paramref name="i"/> with the call's dtype, or F32 where the signature makes it wide and the call is BF16.</summary>
+    public void Out(int i, Shape shape) => _out[i] = new(shape, _signature.Outputs[i].In(DType));
     /// <summary>Declares result <paramref name="i"/>.</summary>
     public void Out(int i, Shape shape, DType dtype) => _out[i] = new(shape, dtype);
 

@@ -21,6 +21,9 @@ public interface IStateUpdate<TAttr> where TAttr : unmanaged
     /// <summary>CPU kernel. T is float or double.</summary>
     static abstract void RunCpu<T>(in UpdateArgs args, in TAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>;
 
+    /// <summary>CUDA kernel, launched on the device's stream; everything is F32.</summary>
+    static virtual void RunCuda(in UpdateArgs args, in TAttr attr) => throw CudaKernel.Missing<TAttr>(args.Scratch);
+
     /// <summary>Work of one call on so many elements per list; the members for backward are 0.</summary>
     static abstract OpCost Cost(long elements, DType dtype, in TAttr attr);
 
@@ -61,6 +64,8 @@ public readonly ref struct UpdateArgs
     public ReadOnlySpan<Tensor> Results { get; }
     /// <summary>Scope for temporary memory; it ends with the call.</summary>
     public Scope Scratch { get; }
+    /// <summary>The CUDA device, for CUDA kernels.</summary>
+    public CudaDevice Cuda => (CudaDevice)Scratch.Device;
     /// <summary>Threads of the device.</summary>
     public WorkerPool Workers => ((CpuDevice)Scratch.Device).Workers;
     /// <summary>Vector width of the device in bits, for <see cref="Cpu.SimdDispatch"/>.</summary>

@@ -34,7 +34,12 @@ public static class Update
         for (int i = 0; i < results.Length; i++) results[i] = scope.Empty(Shape.Scalar, dtype);
         using var scratch = scope.Device.OpenScope();
         var args = new UpdateArgs(tensors, lists, results, scratch);
-        if (dtype == DType.F32) TUpdate.RunCpu<float>(args, attr);
+        if (scope.Device.Kind == DeviceKind.Cuda)
+        {
+            if (dtype == DType.F64) throw new DeviceException($"{TUpdate.Name}: {scope.Device.Name} computes in F32; F64 is for --device cpu");
+            TUpdate.RunCuda(args, attr);
+        }
+        else if (dtype == DType.F32) TUpdate.RunCpu<float>(args, attr);
         else TUpdate.RunCpu<double>(args, attr);
     }
 }

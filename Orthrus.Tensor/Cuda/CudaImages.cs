@@ -1,0 +1,117 @@
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Orthrus.Tensor.Cuda;
+
+/// <summary>
+/// Finds the image of a kernel for a device: the cubin in the user's cache; NVRTC for this architecture, which fills the cache; the PTX that comes with
+/// the engine, which the driver finishes. A simulated device takes PTX: what comes with the engine, or NVRTC's where that is older than its source.
+/// </summary>
+internal static class CudaImages
+{
+    /// <summary>Environment variable: folder of the cubin cache.</summary>
+    internal const string CacheVariable = "ORTHRUS_CACHE";
+
+    private const int Checksum = 32;
+
+    /// <summary>The image, closed by a zero byte as the driver wants PTX.</summary>
+    /// <param name="source">The source.</param>
+    /// <param name="architecture">Compute capability of the device times ten.</param>
+    /// <param name="bfloat16">BF16 activations.</param>
+    /// <param name="takesMachineCode">False for a simulated device.</param>
+    /// <param name="origin">Where it came from, for reports.</param>
+    /// <exception cref="CudaException">There is no way to an image; the message says why each failed.</exception>
+    internal static byte[] Find(CudaSource source, int architecture, bool bfloat16, bool takesMachineCode, out string origin)
+    {
+        if (bfloat16 && architecture < 80) throw new DeviceException($"BF16 needs a device of compute capability 8.0 or newer; this one has {architecture / 10}.{architecture % 10}: use --dtype f32");
+        var embedded = CudaVariant.Embedded.Last(v => v.Architecture <= architecture && v.BFloat16 == bfloat16);
+        if (!takesMachineCode)
+        {
+            if (CudaResources.Ptx(source, embedded) is { } own)
+            {
+                origin = "embedded PTX";
+                return Text(own);
+            }
+            origin = "NVRTC";
+            return Cached(source, embedded, machineCode: false);
+        }
+        if (Nvrtc.IsAvailable)
+        {
+            bool known = Nvrtc.Architectures.Contains(architecture);
+            origin = "NVRTC";
+            return known ? Cached(source, new(architecture, bfloat16), machineCode: true)
+                : Cached(source, new(Nvrtc.Architectures.Last(a => a <= architecture), bfloat16), machineCode: false);
+        }
+        origin = "embedded PTX";
+        return CudaResources.Ptx(source, embedded) is { } ptx ? Text(ptx)
+            : throw new CudaException("image", $"cuda/{source.Name}.cu has no compiled form inside the program, and NVRTC was not found ({NativeLibraries.NvrtcStatus.Why}); install NVRTC (libnvrtc of CUDA 11.8 to 13)");
+    }
+
+    /// <summary>Folder of the cache: $ORTHRUS_CACHE, or the user's cache folder.</summary>
+    internal static string CacheFolder()
+    {
+        if (Environment.GetEnvironmentVariable(CacheVariable) is { Length: > 0 } chosen) return chosen;
+        string? root = OperatingSystem.IsWindows() ? Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData) : Environment.GetEnvironmentVariable("XDG_CACHE_HOME");
+        if (string.IsNullOrEmpty(root)) root = Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache");
+        return Path.Combine(root, "orthrus", "kernels");
+    }
+
+    private static byte[] Cached(CudaSource source, CudaVariant variant, bool machineCode)
+    {
+        string[] options = variant.Options(machineCode);
+        string key = CudaResources.Key(source, [.. options, Nvrtc.Version.ToString()]);
+        string path = Path.Combine(CacheFolder(), $"{source.Name}.{variant}.{key[..32]}.{(machineCode ? "cubin" : "ptx")}");
+        if (Read(path) is { } image) return image;
+        byte[] made = CudaResources.Compile(source, variant, machineCode).Image;
+        image = machineCode ? made : [.. made, 0];
+        Write(path, image);
+        return image;
+    }
+
+    /// <summary>A cache entry, or null where it is missing or damaged: an entry ends with the SHA-256 of what stands before.</summary>
+    internal static byte[]? Read(string path)
+    {
+        try
+        {
+            byte[] file = File.ReadAllBytes(path);
+            if (file.Length <= Checksum || !SHA256.HashData(file.AsSpan(0, file.Length - Checksum)).AsSpan().SequenceEqual(file.AsSpan(file.Length - Checksum))) return null;
+            return file[..^Checksum];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Writes an entry aside and renames it: two processes may fill the cache at once. A folder that cannot be written is no error, only slower.</summary>
+    internal static bool Write(string path, byte[] image)
+    {
+        string aside = $"{path}.{Environment.ProcessId}.{Guid.NewGuid():N}";
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            File.WriteAllBytes(aside, [.. image, .. SHA256.HashData(image)]);
+            File.Move(aside, path, overwrite: true);
+            return true;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            TryDelete(aside);
+            return false;
+        }
+    }
+
+    private static void TryDelete(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // Its folder cannot be written; then there is nothing to delete either.
+        }
+    }
+
+    private static byte[] Text(string ptx) => [.. Encoding.UTF8.GetBytes(ptx), 0];
+}

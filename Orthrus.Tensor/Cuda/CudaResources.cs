@@ -1,0 +1,69 @@
+using System.Reflection;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Orthrus.Tensor.Cuda;
+
+/// <summary>What one compilation of a source is made for.</summary>
+/// <param name="Architecture">Compute capability times ten: 70, 80.</param>
+/// <param name="BFloat16">Activations are BF16 instead of F32.</param>
+internal readonly record struct CudaVariant(int Architecture, bool BFloat16)
+{
+    /// <summary>Variants that come compiled with the engine. PTX of 7.0 serves every device; from 8.0 on there is better, and BF16.</summary>
+    internal static readonly CudaVariant[] Embedded = [new(70, false), new(80, false), new(80, true)];
+
+    /// <summary>As in file names: "f32.70", "bf16.80".</summary>
+    public override string ToString() => $"{(BFloat16 ? "bf16" : "f32")}.{Architecture}";
+
+    /// <summary>NVRTC's options for PTX (compute_80) or machine code (sm_80).</summary>
+    internal string[] Options(bool machineCode) =>
+        [$"--gpu-architecture={(machineCode ? "sm" : "compute")}_{Architecture}", "--std=c++17", .. BFloat16 ? ["-DORTHRUS_BF16"] : Array.Empty<string>()];
+}
+
+/// <summary>Kernel sources and compiled kernels inside the assembly.</summary>
+internal static class CudaResources
+{
+    internal const string HeaderName = "orthrus.cuh";
+
+    private static readonly Assembly Own = typeof(CudaResources).Assembly;
+
+    internal static string Header { get; } = Text($"cuda/{HeaderName}")!;
+
+    /// <summary>Names of all sources, in order.</summary>
+    internal static IReadOnlyList<string> Sources { get; } =
+        [.. Own.GetManifestResourceNames().Where(n => n.StartsWith("cuda/", StringComparison.Ordinal) && n.EndsWith(".cu", StringComparison.Ordinal)).Select(n => n[5..^3]).Order(StringComparer.Ordinal)];
+
+    internal static string? Text(string name)
+    {
+        using var stream = Own.GetManifestResourceStream(name);
+        if (stream is null) return null;
+        using var reader = new StreamReader(stream, Encoding.UTF8);
+        return reader.ReadToEnd();
+    }
+
+    /// <summary>Hash of everything that goes into a compilation, in hexadecimal.</summary>
+    internal static string Key(CudaSource source, IEnumerable<string> options)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (string part in options.Prepend(source.Text).Prepend(Header).Prepend(source.Name))
+        {
+            hash.AppendData(Encoding.UTF8.GetBytes(part));
+            hash.AppendData([0]);
+        }
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    /// <summary>First line of a compiled kernel in cuda/ptx: what it was made from.</summary>
+    internal static string Stamp(CudaSource source, CudaVariant variant) => $"// cuda/{source.Name}.cu {variant} {Key(source, variant.Options(false))[..32]}";
+
+    /// <summary>The PTX that comes with the engine, or null where there is none made from exactly this source.</summary>
+    internal static string? Ptx(CudaSource source, CudaVariant variant) =>
+        Text($"cuda/ptx/{source.Name}.{variant}.ptx") is { } text && text.StartsWith(Stamp(source, variant) + "\n", StringComparison.Ordinal) ? text : null;
+
+    /// <summary>Compiles to PTX with the stamp in front, as it is committed.</summary>
+    internal static string CompilePtx(CudaSource source, CudaVariant variant) =>
+        Stamp(source, variant) + "\n" + Encoding.UTF8.GetString(Compile(source, variant, machineCode: false).Image);
+
+    internal static NvrtcResult Compile(CudaSource source, CudaVariant variant, bool machineCode, params string[] more) =>
+        Nvrtc.Compile(source.Text, source.Name + ".cu", new Dictionary<string, string> { [HeaderName] = Header }, [.. variant.Options(machineCode), .. more]);
+}

@@ -1,0 +1,223 @@
+using System.Runtime.CompilerServices;
+using System.Text;
+using Orthrus.Tensor.Cuda;
+
+namespace Orthrus.Tensor;
+
+/// <summary>
+/// An NVIDIA GPU, or a simulated one behind the same driver calls. Everything runs in order on one stream, so that memory may go from one operator to the
+/// next without waiting; the host runs ahead until it reads a result.
+/// </summary>
+public sealed unsafe class CudaDevice : Device
+{
+    private readonly ICudaDriver _driver;
+    private readonly IBlockObserver? _observer;
+    private readonly int _device;
+    private readonly nint _context, _stream;
+    private readonly bool _ownsContext;
+    private readonly StagingRing _staging;
+    private readonly Dictionary<(string Source, bool BFloat16), nint> _modules = [];
+    private readonly Lock _gate = new();
+    private Function[] _functions = [];
+
+    private struct Function
+    {
+        internal nint Handle;
+        internal int MaxDynamicShared;
+    }
+
+    internal CudaDevice(ICudaDriver driver, int ordinal)
+    {
+        _driver = driver;
+        _observer = driver as IBlockObserver;
+        Check(driver.Init(0), "cuInit");
+        int count, device;
+        Check(driver.DeviceGetCount(&count), "cuDeviceGetCount");
+        if (ordinal < 0 || ordinal >= count) throw new DeviceException($"there is no CUDA device {ordinal}: the driver shows {count} (CUDA_VISIBLE_DEVICES may hide others)");
+        Check(driver.DeviceGet(&device, ordinal), "cuDeviceGet");
+        _device = device;
+        nint context, stream;
+        Check(driver.DevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
+        _context = context;
+        _ownsContext = true;
+        Check(driver.CtxSetCurrent(context), "cuCtxSetCurrent");
+        const uint nonBlocking = 1;
+        Check(driver.StreamCreate(&stream, nonBlocking), "cuStreamCreate");
+        _stream = stream;
+        Ordinal = ordinal;
+        ComputeCapability = 10 * Attribute(CudaDeviceAttribute.ComputeCapabilityMajor) + Attribute(CudaDeviceAttribute.ComputeCapabilityMinor);
+        Multiprocessors = Attribute(CudaDeviceAttribute.MultiprocessorCount);
+        SharedPerBlock = Attribute(CudaDeviceAttribute.MaxSharedMemoryPerBlockOptIn);
+        byte* name = stackalloc byte[256];
+        Check(driver.DeviceGetName(name, 256, device), "cuDeviceGetName");
+        Model = Encoding.UTF8.GetString(System.Runtime.InteropServices.MemoryMarshal.CreateReadOnlySpanFromNullTerminated(name));
+        _staging = new StagingRing(this, driver, stream);
+    }
+
+    /// <summary>Opens a GPU.</summary>
+    /// <param name="ordinal">Its number among those the driver shows.</param>
+    /// <exception cref="CudaException">No driver, no device, or one that does not work; the message says what to do.</exception>
+    /// <exception cref="DeviceException">No device of that number.</exception>
+    public static CudaDevice Open(int ordinal = 0) => new(LibCuda.Open(), ordinal);
+
+    /// <inheritdoc/>
+    public override DeviceKind Kind => DeviceKind.Cuda;
+
+    /// <inheritdoc/>
+    public override string Name => $"{(_driver.IsSimulated ? "sim" : $"cuda:{Ordinal}")} ({Model}, compute {ComputeCapability / 10}.{ComputeCapability % 10})";
+
+    /// <summary>Number among the driver's devices.</summary>
+    public int Ordinal { get; }
+    /// <summary>Marketing name.</summary>
+    public string Model { get; }
+    /// <summary>Compute capability times ten: 80 for 8.0.</summary>
+    public int ComputeCapability { get; }
+    /// <summary>Streaming multiprocessors.</summary>
+    public int Multiprocessors { get; }
+    /// <summary>Most shared memory of a block in bytes.</summary>
+    public int SharedPerBlock { get; }
+    /// <summary>True for a simulated device: its figures are not measurements.</summary>
+    public bool IsSimulated => _driver.IsSimulated;
+    /// <summary>The stream on which everything runs, a CUstream.</summary>
+    public nint Stream => _stream;
+
+    internal ICudaDriver Driver => _driver;
+
+    /// <summary>Launches a kernel for operands of a dtype, in order with everything before.</summary>
+    /// <typeparam name="TArgs">The kernel's struct.</typeparam>
+    /// <param name="kernel">The kernel; loaded at its first launch.</param>
+    /// <param name="dtype">F32 or BF16 activations.</param>
+    /// <param name="grid">Blocks; where one extent is 0 nothing is launched.</param>
+    /// <param name="threads">Threads of a block.</param>
+    /// <param name="dynamicShared">Dynamic shared memory of a block in bytes.</param>
+    /// <param name="args">The kernel's only parameter.</param>
+    /// <exception cref="CudaException">The driver refuses the launch, or an earlier one has failed.</exception>
+    public void Launch<TArgs>(CudaKernel kernel, DType dtype, CudaGrid grid, int threads, int dynamicShared, in TArgs args) where TArgs : unmanaged
+    {
+        if (grid.X == 0 || grid.Y == 0 || grid.Z == 0) return;
+        Enter();
+        bool bfloat16 = dtype == DType.BF16;
+        int index = 2 * kernel.Id + (bfloat16 ? 1 : 0);
+        if (index >= _functions.Length || _functions[index].Handle == 0) Load(kernel, bfloat16, index);
+        ref var function = ref _functions[index];
+        if (dynamicShared > function.MaxDynamicShared)
+        {
+            Check(_driver.FuncSetAttribute(function.Handle, CudaFunctionAttribute.MaxDynamicSharedBytes, dynamicShared), "cuFuncSetAttribute", kernel.Entry);
+            function.MaxDynamicShared = dynamicShared;
+        }
+        fixed (TArgs* p = &args)
+        {
+            void* parameter = p;
+            Check(_driver.LaunchKernel(function.Handle, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1, (uint)dynamicShared, _stream, &parameter, null), "cuLaunchKernel", kernel.Entry);
+        }
+    }
+
+    /// <summary>Registers, shared memory and the like of a kernel.</summary>
+    internal int FunctionAttribute(CudaKernel kernel, bool bfloat16, CudaFunctionAttribute attribute)
+    {
+        Enter();
+        int index = 2 * kernel.Id + (bfloat16 ? 1 : 0), value;
+        if (index >= _functions.Length || _functions[index].Handle == 0) Load(kernel, bfloat16, index);
+        Check(_driver.FuncGetAttribute(&value, attribute, _functions[index].Handle), "cuFuncGetAttribute", kernel.Entry);
+        return value;
+    }
+
+    private void Load(CudaKernel kernel, bool bfloat16, int index)
+    {
+        lock (_gate)
+        {
+            if (!_modules.TryGetValue((kernel.Source.Name, bfloat16), out nint module))
+            {
+                byte[] image = CudaImages.Find(kernel.Source, ComputeCapability, bfloat16, !_driver.IsSimulated, out string origin);
+                fixed (byte* p = image) Check(_driver.ModuleLoadDataEx(&module, p, 0, null, null), "cuModuleLoadDataEx", $"{kernel.Source.Name}, {origin}");
+                _modules[(kernel.Source.Name, bfloat16)] = module;
+            }
+            nint handle;
+            fixed (byte* name = Encoding.UTF8.GetBytes(kernel.Entry + "\0")) Check(_driver.ModuleGetFunction(&handle, module, name), "cuModuleGetFunction", $"{kernel.Source.Name}: {kernel.Entry}");
+            if (index >= _functions.Length) Array.Resize(ref _functions, Math.Max(64, 2 * index));
+            const int withoutOptIn = 48 << 10;
+            int fixedShared;
+            Check(_driver.FuncGetAttribute(&fixedShared, CudaFunctionAttribute.SharedBytes, handle), "cuFuncGetAttribute", kernel.Entry);
+            _functions[index] = new Function { Handle = handle, MaxDynamicShared = Math.Max(0, withoutOptIn - fixedShared) };
+        }
+    }
+
+    internal override nint Allocate(long bytes)
+    {
+        Enter();
+        ulong pointer;
+        var result = _driver.MemAlloc(&pointer, (nuint)bytes);
+        if (result == CudaResult.OutOfMemory) throw new DeviceOutOfMemoryException($"{Name}: out of memory");
+        Check(result, "cuMemAlloc", $"{bytes:N0} bytes");
+        return (nint)pointer;
+    }
+
+    internal override void Free(nint block, long bytes)
+    {
+        Enter();
+        Check(_driver.MemFree((ulong)block), "cuMemFree");
+    }
+
+    internal override void Rented(nint block, long bytes) => _observer?.BlockRented((ulong)block, bytes);
+
+    internal override void Returned(nint block) => _observer?.BlockReturned((ulong)block);
+
+    internal override void Upload(nint to, ReadOnlySpan<byte> from)
+    {
+        Enter();
+        _staging.Upload((ulong)to, from);
+    }
+
+    internal override void Download(Span<byte> to, nint from)
+    {
+        Enter();
+        _staging.Download(to, (ulong)from);
+    }
+
+    internal override void Copy(nint to, nint from, long bytes)
+    {
+        if (bytes == 0) return;
+        Enter();
+        Check(_driver.MemcpyDtoDAsync((ulong)to, (ulong)from, (nuint)bytes, _stream), "cuMemcpyDtoDAsync");
+    }
+
+    internal override void Fill(nint block, long bytes, byte value)
+    {
+        if (bytes == 0) return;
+        Enter();
+        Check(_driver.MemsetD8Async((ulong)block, value, (nuint)bytes, _stream), "cuMemsetD8Async");
+    }
+
+    /// <inheritdoc/>
+    public override void Synchronize()
+    {
+        Enter();
+        Check(_driver.StreamSynchronize(_stream), "cuStreamSynchronize");
+    }
+
+    /// <inheritdoc/>
+    protected override void Close()
+    {
+        Enter();
+        _staging.Dispose();
+        foreach (nint module in _modules.Values) _driver.ModuleUnload(module);
+        _driver.StreamDestroy(_stream);
+        if (_ownsContext) _driver.DevicePrimaryCtxRelease(_device);
+    }
+
+    // Other owners of contexts may share the thread; setting what is already set costs a few nanoseconds.
+    private void Enter() => Check(_driver.CtxSetCurrent(_context), "cuCtxSetCurrent");
+
+    private int Attribute(CudaDeviceAttribute attribute)
+    {
+        int value;
+        Check(_driver.DeviceGetAttribute(&value, attribute, _device), "cuDeviceGetAttribute", attribute.ToString());
+        return value;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void Check(CudaResult result, string call, string? subject = null)
+    {
+        if (result != CudaResult.Success) throw new CudaException(call, result, _driver.Explain(result) is { } detail ? subject is null ? detail : $"{subject}: {detail}" : subject);
+    }
+}
