@@ -49,93 +49,41 @@ template <int BM, int BN> DEVICE Range range_of(const LinearArgs& p)
 
 // ---- Results --------------------------------------------------------------------------------------------------------------------------------------------
 
-DEVICE bool is_aligned(const void* p) { return ((u64)p & 15) == 0; }
-
-DEVICE void read_row(const float* p, float (&v)[4])
+// Relative error below (|x| + 4) 2^-23.
+DEVICE float silu(float x)
 {
-    float4 q = *(const float4*)p;
-    v[0] = q.x; v[1] = q.y; v[2] = q.z; v[3] = q.w;
+    float e = exp2_fast(-fabsf(x) * Log2E);
+    return __fdividef(x >= 0.f ? x : x * e, 1.f + e);
 }
 
-DEVICE void write_row(float* p, const float (&v)[4]) { *(float4*)p = make_float4(v[0], v[1], v[2], v[3]); }
+DEVICE float2 read_two(const float* p) { return *(const float2*)p; }
 DEVICE void write_one(float* p, float v) { *p = v; }
 
 #ifdef ORTHRUS_BF16
-DEVICE void read_row(const bf16* p, float (&v)[8])
+DEVICE float2 read_two(const bf16* p)
 {
-    uint4 q = *(const uint4*)p;
-    v[0] = low_bf16(q.x); v[1] = high_bf16(q.x); v[2] = low_bf16(q.y); v[3] = high_bf16(q.y);
-    v[4] = low_bf16(q.z); v[5] = high_bf16(q.z); v[6] = low_bf16(q.w); v[7] = high_bf16(q.w);
-}
-
-DEVICE void write_row(bf16* p, const float (&v)[8])
-{
-    *(uint4*)p = make_uint4(to_bf16x2(v[0], v[1]), to_bf16x2(v[2], v[3]), to_bf16x2(v[4], v[5]), to_bf16x2(v[6], v[7]));
+    u32 pair = *(const u32*)p;
+    return make_float2(low_bf16(pair), high_bf16(pair));
 }
 
 DEVICE void write_one(bf16* p, float v) { *p = to_bf16(v); }
 #endif
 
-// Writes rows of c in pieces of 16 bytes, with Full the bias, SiLU and residual on the way.
-template <class Out, bool Full> struct Result
+// Two neighbours of a row, where they are inside it; Paired: both or none are, and their address is a multiple of theirs.
+template <bool Paired, class T> DEVICE float2 read_two(const T* p, int count)
 {
-    enum { Count = 16 / sizeof(Out) };
-    Out* c;
-    bool aligned;
-
-    METHOD Result(const LinearArgs& p, i64 part)
+    float2 v = make_float2(0.f, 0.f);
+    if (Paired)
     {
-        c = (Out*)p.c + part;
-        aligned = is_aligned(c) && p.ldc % Count == 0 && (!Full || (is_aligned(p.bias) && is_aligned(p.residual)));
+        if (count > 0) v = read_two(p);
     }
-
-    METHOD void write(const LinearArgs& p, int row, int column, float (&v)[Count]) const
+    else
     {
-        if (row >= p.m || column >= p.n) return;
-        i64 at = row * p.ldc + column;
-        int count = min(Count, p.n - column);
-        bool whole = aligned && count == Count;
-        if (Full && p.bias)
-        {
-            #pragma unroll
-            for (int e = 0; e < Count; e += 4)
-            {
-                float b[4] = {};
-                if (whole)
-                    read_row(p.bias + column + e, b);
-                else
-                    for (int f = 0; f < 4; f++)
-                        if (e + f < count) b[f] = p.bias[column + e + f];
-                for (int f = 0; f < 4; f++) v[e + f] += b[f];
-            }
-        }
-        if (Full && (p.epilogue & Silu))
-        {
-            #pragma unroll
-            for (int e = 0; e < Count; e++) v[e] *= sigmoid(v[e]);
-        }
-        if (Full && (p.epilogue & Residual))
-        {
-            const Out* residual = (const Out*)p.residual + at;
-            float r[Count] = {};
-            if (whole)
-                read_row(residual, r);
-            else
-                for (int e = 0; e < Count; e++)
-                    if (e < count) r[e] = to_float(residual[e]);
-            #pragma unroll
-            for (int e = 0; e < Count; e++) v[e] += r[e];
-        }
-        if (whole)
-            write_row(c + at, v);
-        else
-        {
-            #pragma unroll
-            for (int e = 0; e < Count; e++)
-                if (e < count) write_one(c + at + e, v[e]);
-        }
+        if (count > 0) v.x = to_float(p[0]);
+        if (count > 1) v.y = to_float(p[1]);
     }
-};
+    return v;
+}
 
 #ifndef ORTHRUS_BF16
 // ---- F32 operands: global memory to registers -----------------------------------------------------------------------------------------------------------
@@ -564,102 +512,105 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
     }
 #endif
 
-    // Room for 16 rows of a warp's tile in units of 8 floats, whose order changes from row to row.
-    METHOD static u32 place(int row, int unit) { return row * (S::WN * 4) + (unit ^ row & 3) * 32; }
-
 #ifndef ORTHRUS_BF16
-    // Results that are not finite, in their place in the warp's room: by FFMA in the order of k, as IEEE arithmetic has them.
-    METHOD static void again(const LinearArgs& p, const Range& r, char* room, int row, int column)
+    METHOD bool has_bad() const
     {
-        #pragma unroll 1
-        for (int e = threadIdx.x & 31; e < 16 * S::WN; e += 32)
+        float bad = 0.f;
+        #pragma unroll
+        for (int i = 0; i < MI; i++)
         {
-            int m = e / S::WN, n = e % S::WN;
-            float* at = (float*)(room + place(m, n / 8) + n % 8 * 4);
-            if (row + m >= p.m || column + n >= p.n || isfinite(*at)) continue;
-            const float* x = (const float*)p.a + (AcrossA ? row + m : (row + m) * p.lda);
-            const float* y = (const float*)p.b + (AcrossB ? column + n : (column + n) * p.ldb);
+            #pragma unroll
+            for (int j = 0; j < NI; j++) bad = fmaf(sum[i][j][0], 0.f, fmaf(sum[i][j][1], 0.f, fmaf(sum[i][j][2], 0.f, fmaf(sum[i][j][3], 0.f, bad))));
+        }
+        return __any_sync(0xffffffffu, bad != 0.f);
+    }
+
+    // Stored results of the warp that are not finite: again by FFMA in the order of k, as IEEE arithmetic has them.
+    template <bool Full> METHOD static void again(float* c, const LinearArgs& p, const Range& r)
+    {
+        __syncwarp();
+        #pragma unroll 1
+        for (int e = threadIdx.x & 31; e < S::WM * S::WN; e += 32)
+        {
+            int row = r.m + first_row() + e / S::WN, column = r.n + first_column() + e % S::WN;
+            if (row >= p.m || column >= p.n) continue;
+            float* at = c + row * p.ldc + column;
+            if (isfinite(*at)) continue;
+            const float* x = (const float*)p.a + (AcrossA ? row : row * p.lda);
+            const float* y = (const float*)p.b + (AcrossB ? column : column * p.ldb);
             float v = 0.f;
             #pragma unroll 1
             for (int k = r.from; k < r.to; k++) v = fmaf(x[AcrossA ? k * p.lda : k], y[AcrossB ? k * p.ldb : k], v);
+            if (Full && p.bias) v += p.bias[column];
+            if (Full && (p.epilogue & Silu)) v = silu(v);
+            if (Full && (p.epilogue & Residual)) v += ((const float*)p.residual)[row * p.ldc + column];
             *at = v;
         }
     }
 #endif
 
-    // Any epilogue, any alignment: 16 rows of each warp at a time through shared memory.
-    template <class Out, bool Full> METHOD void store_any(const LinearArgs& p, const Range& r, char* room)
+    // Bias, SiLU, residual, in this order.
+    template <class Out> METHOD void finish(const LinearArgs& p, int row, int column)
     {
-        const Result<Out, Full> out(p, r.part);
-        const int Count = out.Count, Pieces = S::WN / Count;
-        int lane = threadIdx.x & 31, row = r.m + first_row(), column = r.n + first_column();
-        #pragma unroll
-        for (int i = 0; i < MI; i++)
+        if (p.bias)
         {
             #pragma unroll
             for (int j = 0; j < NI; j++)
             {
-                *(float2*)(room + place(lane >> 2, j) + (lane & 3) * 8) = make_float2(sum[i][j][0], sum[i][j][1]);
-                *(float2*)(room + place((lane >> 2) + 8, j) + (lane & 3) * 8) = make_float2(sum[i][j][2], sum[i][j][3]);
-            }
-            __syncwarp();
-#ifndef ORTHRUS_BF16
-            again(p, r, room, row + 16 * i, column);
-            __syncwarp();
-#endif
-            #pragma unroll 1
-            for (int e = lane; e < 16 * Pieces; e += 32)
-            {
-                int m = e / Pieces, piece = e % Pieces;
-                float v[Count];
+                float2 bias = read_two<Aligned>(p.bias + column + 8 * j, p.n - column - 8 * j);
                 #pragma unroll
-                for (int f = 0; f < Count; f += 4)
+                for (int h = 0; h < MI * 2; h++)
                 {
-                    float4 x = *(const float4*)(room + place(m, piece * Count / 8) + (piece * Count % 8 + f) * 4);
-                    v[f] = x.x; v[f + 1] = x.y; v[f + 2] = x.z; v[f + 3] = x.w;
+                    sum[h / 2][j][h % 2 * 2] += bias.x;
+                    sum[h / 2][j][h % 2 * 2 + 1] += bias.y;
                 }
-                out.write(p, row + 16 * i + m, column + piece * Count, v);
             }
-            __syncwarp();
         }
-    }
-
-    // Adds the bias; true where all sums of the warp are finite.
-    template <bool Full> METHOD bool add_bias(const LinearArgs& p, int column)
-    {
-#ifndef ORTHRUS_BF16
-        float bad = 0.f;
-        #pragma unroll
-        for (int e = 0; e < MI * NI * 4; e++) bad = fmaf((&sum[0][0][0])[e], 0.f, bad);
-        if (__any_sync(0xffffffffu, bad != 0.f)) return false;
-#endif
-        if (Full && p.bias)
+        if (p.epilogue & Silu)
         {
             #pragma unroll
-            for (int j = 0; j < NI; j++)
+            for (int e = 0; e < MI * NI * 4; e++) sum[e / (NI * 4)][e / 4 % NI][e % 4] = silu(sum[e / (NI * 4)][e / 4 % NI][e % 4]);
+        }
+        if (p.epilogue & Residual)
+        {
+            const Out* residual = (const Out*)p.residual + row * p.ldc + column;
+            #pragma unroll
+            for (int h = 0; h < MI * 2; h++)
             {
-                float2 b = column + 8 * j < p.n ? *(const float2*)(p.bias + column + 8 * j) : make_float2(0.f, 0.f);
                 #pragma unroll
-                for (int i = 0; i < MI; i++)
+                for (int j = 0; j < NI; j++)
                 {
-                    sum[i][j][0] += b.x; sum[i][j][1] += b.y;
-                    sum[i][j][2] += b.x; sum[i][j][3] += b.y;
+                    float2 r = read_two<Aligned>(residual + 8 * j, row + 8 * h < p.m ? p.n - column - 8 * j : 0);
+                    sum[h / 2][j][h % 2 * 2] += r.x;
+                    sum[h / 2][j][h % 2 * 2 + 1] += r.y;
                 }
+                residual += 8 * p.ldc;
             }
         }
-        return true;
     }
 
-    // A quad of lanes has 32 bytes of a row, a sector.
-    METHOD void store_fast(float* c, const LinearArgs& p, int row, int column, char*)
+    // Any alignment. row, column: of the lane's first result.
+    template <class Out> METHOD void store_loose(Out* c, const LinearArgs& p, int row, int column) const
     {
-        int lane = threadIdx.x & 31, left = p.m - row - (lane >> 2);
-        column += (lane & 3) * 2;
-        c += (row + (lane >> 2)) * p.ldc + column;
+        c += row * p.ldc + column;
         #pragma unroll
         for (int h = 0; h < MI * 2; h++)
         {
-            if (8 * h < left)
+            #pragma unroll
+            for (int e = 0; e < NI * 2; e++)
+                if (row + 8 * h < p.m && column + e / 2 * 8 + e % 2 < p.n) write_one(c + e / 2 * 8 + e % 2, sum[h / 2][e / 2][h % 2 * 2 + e % 2]);
+            c += 8 * p.ldc;
+        }
+    }
+
+    // A quad of lanes has 32 bytes of a row, a sector.
+    METHOD void store(float* c, const LinearArgs& p, int row, int column, char*) const
+    {
+        c += row * p.ldc + column;
+        #pragma unroll
+        for (int h = 0; h < MI * 2; h++)
+        {
+            if (row + 8 * h < p.m)
             {
                 #pragma unroll
                 for (int j = 0; j < NI; j++)
@@ -671,11 +622,14 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
 
 #ifdef ORTHRUS_BF16
     // Through the warp's room, 16 bytes a lane.
-    METHOD void store_fast(bf16* c, const LinearArgs& p, int row, int column, char* room)
+    METHOD void store(bf16* c, const LinearArgs& p, int row, int column, char* shared) const
     {
         typedef Tile<false, S::WM, S::WN> Rows;
         const int RowStep = 32 / Rows::Chunks;
+        char* room = shared + warp() * Rows::Bytes;
         int lane = threadIdx.x & 31;
+        // Other warps may still read the last tiles.
+        __syncthreads();
         #pragma unroll
         for (int i = 0; i < MI; i++)
         {
@@ -689,13 +643,15 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
             }
         }
         __syncwarp();
-        int first = lane / Rows::Chunks, chunk = lane % Rows::Chunks, left = p.m - row - first;
-        if (column + chunk * 8 >= p.n) return;
-        c += (row + first) * p.ldc + column + chunk * 8;
+        int first = lane / Rows::Chunks, chunk = lane % Rows::Chunks;
+        row += first - (lane >> 2);
+        column += chunk * 8 - (lane & 3) * 2;
+        if (column >= p.n) return;
+        c += row * p.ldc + column;
         #pragma unroll
         for (int m = 0; m < S::WM; m += RowStep)
         {
-            if (m < left) *(uint4*)c = *(const uint4*)(room + Rows::at(first + m % 8, chunk) + m / 8 * (8 * S::WN * 2));
+            if (row + m < p.m) *(uint4*)c = *(const uint4*)(room + Rows::at(first + m % 8, chunk) + m / 8 * (8 * S::WN * 2));
             c += RowStep * p.ldc;
         }
     }
@@ -703,13 +659,19 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
 
     template <class Out, bool Full> METHOD void store_result(const LinearArgs& p, const Range& r, char* shared)
     {
-        char* room = shared + warp() * (16 * S::WN * (S::WM > 32 ? 8 : 4));
-        bool plain = (!Full || p.epilogue == 0) && p.n % 8 == 0 && Result<Out, Full>(p, r.part).aligned;
-        __syncthreads();
-        if (plain && add_bias<Full>(p, r.n + first_column() + (threadIdx.x & 3) * 2))
-            store_fast((Out*)p.c + r.part, p, r.m + first_row(), r.n + first_column(), room);
+        Out* c = (Out*)p.c + r.part;
+        int lane = threadIdx.x & 31, row = r.m + first_row() + (lane >> 2), column = r.n + first_column() + (lane & 3) * 2;
+#ifndef ORTHRUS_BF16
+        bool bad = has_bad();
+#endif
+        if (Full) finish<Out>(p, row, column);
+        if constexpr (Aligned)
+            store(c, p, row, column, shared);
         else
-            store_any<Out, Full>(p, r, room);
+            store_loose(c, p, row, column);
+#ifndef ORTHRUS_BF16
+        if (bad) again<Full>(c, p, r);
+#endif
     }
 };
 
@@ -740,9 +702,9 @@ template <int BM_, int BN_, int TM_, int TN_, int Blocks_> struct Shape
 };
 
 typedef Shape<128, 128, 8, 8, 2> Large;
-typedef Shape<128, 64, 8, 8, 4> Medium;
-typedef Shape<64, 32, 4, 4, 8> Thin;
-typedef Shape<64, 64, 8, 4, 6> Loose;
+typedef Shape<128, 64, 8, 8, 3> Medium;
+typedef Shape<64, 32, 4, 4, 6> Thin;
+typedef Shape<64, 64, 8, 4, 4> Loose;
 
 // Reads the next tile of an operand into registers and later stores it with k across the rows.
 template <bool Across, int Width, int Depth, bool Aligned, int Threads> struct Source : Reader<Across, Width, Depth, Aligned, Threads>
@@ -806,7 +768,7 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Ful
             }
             const float* a = shared[stage] + tm;
             const float* b = shared[stage] + SourceA::Floats + tn;
-            #pragma unroll
+            #pragma unroll 4
             for (int k = 0; k < S::Depth; k++)
             {
                 float x[S::TM], y[S::TN];
@@ -827,15 +789,43 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Ful
             __syncthreads();
         }
     }
-    const Result<Out, Full> out(p, r.part);
+    float* c = (float*)p.c + r.part;
     #pragma unroll
-    for (int i = 0; i < S::TM; i++)
+    for (int j = 0; j < S::TN; j += 2)
     {
+        int column = r.n + tn + j / 4 * (S::BN / NB) + j % 4;
+        float2 bias = make_float2(0.f, 0.f);
+        if (Full && p.bias) bias = read_two<Aligned>(p.bias + column, p.n - column);
         #pragma unroll
-        for (int j = 0; j < S::TN; j += 4)
+        for (int i = 0; i < S::TM; i++)
         {
-            float v[4] = { sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3] };
-            out.write(p, r.m + tm + i / 4 * (S::BM / MB) + i % 4, r.n + tn + j / 4 * (S::BN / NB), v);
+            int row = r.m + tm + i / 4 * (S::BM / MB) + i % 4;
+            float& x = sum[i][j];
+            float& y = sum[i][j + 1];
+            if (Full)
+            {
+                x += bias.x;
+                y += bias.y;
+                if (p.epilogue & Silu)
+                {
+                    x = silu(x);
+                    y = silu(y);
+                }
+                if (p.epilogue & Residual)
+                {
+                    float2 residual = read_two<Aligned>((const float*)p.residual + row * p.ldc + column, row < p.m ? p.n - column : 0);
+                    x += residual.x;
+                    y += residual.y;
+                }
+            }
+            float* at = c + row * p.ldc + column;
+            if (!Aligned)
+            {
+                if (row < p.m && column < p.n) at[0] = x;
+                if (row < p.m && column + 1 < p.n) at[1] = y;
+            }
+            else if (j % 4 == 2 && row < p.m && column < p.n)
+                *(float4*)(at - 2) = make_float4(sum[i][j - 2], sum[i][j - 1], x, y);
         }
     }
 }
@@ -843,7 +833,7 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Ful
 
 // ---- Entry points ---------------------------------------------------------------------------------------------------------------------------------------
 
-// A row of the names' table: tiles for wide, narrower and thin results, and one for operands whose rows do not begin at 16 bytes.
+// Tiles for wide, narrower and thin results, all for operands, results, bias and residual whose rows begin at multiples of 16 bytes; loose is for any others.
 #define LINEAR(name, acrossA, acrossB, Out, full) \
     ORTHRUS_KERNEL __launch_bounds__(Large::Threads, Large::Blocks) name##_large(const LinearArgs p) { linear<Large, acrossA, acrossB, true, Out, full>(p); } \
     ORTHRUS_KERNEL __launch_bounds__(Medium::Threads, Medium::Blocks) name##_medium(const LinearArgs p) { linear<Medium, acrossA, acrossB, true, Out, full>(p); } \
