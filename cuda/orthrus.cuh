@@ -51,6 +51,34 @@ typedef float act;
 DEVICE act to_act(float x) { return x; }
 #endif
 
+// ---- Elements ------------------------------------------------------------------------------------------------------------------------------------------
+
+// Four neighbours in one access; the address is a multiple of their size.
+DEVICE float4 load4(const float* p) { return *(const float4*)p; }
+DEVICE float4 load4(const bf16* p)
+{
+    uint2 v = *(const uint2*)p;
+    return make_float4(low_bf16(v.x), high_bf16(v.x), low_bf16(v.y), high_bf16(v.y));
+}
+DEVICE void store4(float* p, float4 v) { *(float4*)p = v; }
+#if __CUDA_ARCH__ >= 800
+DEVICE void store4(bf16* p, float4 v) { *(uint2*)p = make_uint2(to_bf16x2(v.x, v.y), to_bf16x2(v.z, v.w)); }
+#endif
+
+template <class F> DEVICE float4 zip4(float4 a, float4 b, F f) { return make_float4(f(a.x, b.x), f(a.y, b.y), f(a.z, b.z), f(a.w, b.w)); }
+
+// Whether fours can be read at an address of T, or at several joined by |.
+template <class T> DEVICE bool fours(u64 addresses) { return (addresses & (4 * sizeof(T) - 1)) == 0; }
+
+// The elements of a block of 256 threads, 1,024 of a row of count: four(i) for fours from i on, else one(i) for each, neighbouring lanes on neighbours.
+template <class Four, class One> DEVICE void elements(i64 count, bool in_fours, Four four, One one)
+{
+    i64 first = (i64)blockIdx.x * 1024;
+    if (in_fours && first + 1024 <= count) four(first + 4 * threadIdx.x);
+    else
+        for (i64 i = first + threadIdx.x; i < min(count, first + 1024); i += 256) one(i);
+}
+
 // ---- Functions ------------------------------------------------------------------------------------------------------------------------------------------
 
 const float Log2E = 1.4426950408889634f, Ln2 = 0.6931471805599453f;
