@@ -41,23 +41,22 @@ internal static class Program
         Directory.CreateDirectory(folder);
         var wanted = new HashSet<string>();
         foreach (string name in CudaResources.Sources)
-        {
-            var source = CudaSource.BuiltIn(name);
-            foreach (var variant in CudaVariant.Embedded)
+            foreach (var (file, text) in EmbeddedPtx.Of(CudaSource.BuiltIn(name), f => Existing(Path.Combine(folder, f))))
             {
-                string path = Path.Combine(folder, $"{name}.{variant}.ptx");
-                wanted.Add(Path.GetFileName(path));
-                if (File.Exists(path) && File.ReadLines(path).FirstOrDefault() == CudaResources.Stamp(source, variant)) continue;
-                File.WriteAllText(path, CudaResources.CompilePtx(source, variant));
+                wanted.Add(file);
+                string path = Path.Combine(folder, file);
+                if (Existing(path) == text) continue;
+                File.WriteAllText(path, text);
                 Console.WriteLine($"wrote {path}");
             }
-        }
         foreach (string file in Directory.EnumerateFiles(folder, "*.ptx"))
         {
             if (wanted.Contains(Path.GetFileName(file))) continue;
             File.Delete(file);
-            Console.WriteLine($"deleted {file}: it has no source");
+            Console.WriteLine($"deleted {file}: it is not needed");
         }
         return 0;
     }
+
+    private static string? Existing(string path) => File.Exists(path) ? File.ReadAllText(path) : null;
 }
