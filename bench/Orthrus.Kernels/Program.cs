@@ -1,24 +1,33 @@
+using Orthrus.PtxSim;
 using Orthrus.Tensor;
 using Orthrus.Tensor.Cuda;
 
 namespace Orthrus.Kernels;
 
 /// <summary>
-/// For people who change kernels: `ptx FOLDER` compiles every source in cuda/ to the PTX that is committed and embedded; files whose source has not
-/// changed stay as they are.
+/// For people who change kernels: `ptx FOLDER` compiles every source in cuda/ to the PTX that is committed and embedded (files whose source has not
+/// changed stay as they are); `report PAGE` writes the tables of docs/KERNELS.md.
 /// </summary>
 internal static class Program
 {
     private static int Main(string[] args)
     {
-        if (args is not ["ptx", var folder])
-        {
-            Console.Error.WriteLine("usage: Orthrus.Kernels ptx cuda/ptx");
-            return 2;
-        }
         try
         {
-            return WritePtx(folder);
+            switch (args)
+            {
+                case ["ptx", var folder]:
+                    return WritePtx(folder);
+                case ["report", var page]:
+                    string text = File.ReadAllText(page);
+                    text = KernelsDocument.Replace(text, KernelsDocument.StaticMark, KernelsDocument.Static(StaticFigures.All()));
+                    text = KernelsDocument.Replace(text, KernelsDocument.SimulatedMark, KernelsDocument.Simulated(SimulatedFigures.All(SimDeviceSpec.H100)));
+                    File.WriteAllText(page, text);
+                    return 0;
+                default:
+                    Console.Error.WriteLine("usage: Orthrus.Kernels ptx cuda/ptx | report docs/KERNELS.md");
+                    return 2;
+            }
         }
         catch (CudaException e)
         {
