@@ -135,7 +135,7 @@ public sealed partial class Linear
         device.Launch(kernel, dtype, checked((int)(CudaTiles[tile].Blocks(a.M, a.N) * slices)), CudaTiles[tile].Threads(dtype), 0, a);
 
     /// <summary>
-    /// The largest tile that the result fills and that gives every multiprocessor a block, else the smallest. The bits of the result do not depend on it: the sum of an element runs in
+    /// The largest tile that the result fills and that gives three of four multiprocessors a block, else the smallest. The bits of the result do not depend on it: the sum of an element runs in
     /// the same order in all of them.
     /// </summary>
     internal static int Choose(in CudaArgs a, DType dtype, DType result, int multiprocessors)
@@ -145,7 +145,7 @@ public sealed partial class Linear
         bool aligned = Aligned(a.A, a.PitchA, vector) && Aligned(a.B, a.PitchB, vector) && Aligned(a.C, a.PitchC, 16 / result.Size()) && a.Bias % 16 == 0 && a.Residual % 16 == 0;
         if (!aligned) return Loose;
         for (int tile = 0; tile < Thin; tile++)
-            if (2 * a.N > CudaTiles[tile].Columns && 2 * a.M > CudaTiles[tile].Rows && CudaTiles[tile].Blocks(a.M, a.N) >= multiprocessors) return tile;
+            if (2 * a.N > CudaTiles[tile].Columns && 2 * a.M > CudaTiles[tile].Rows && 4 * CudaTiles[tile].Blocks(a.M, a.N) >= 3 * multiprocessors) return tile;
         return Thin;
     }
 
