@@ -52,7 +52,7 @@ public sealed class Embedder : IDisposable
         var sized = Sized(config, tensor);
         if (_options.Device is { } device)
         {
-            _device = new DeviceEncoder(device, config, sized, _options.DType, _options.Pooling);
+            _device = new DeviceEncoder(device, config, sized, _options.DType, _options.Pooling, _options.ChunkLength);
             return;
         }
         if (config.Bidirectional)
@@ -246,7 +246,7 @@ public sealed class Embedder : IDisposable
                 }
                 if (more && waiting < window) continue;
                 // Positions are handed out in the order of input.
-                foreach (var batch in positions is null ? DeviceEncoder.Batches(ahead) : ahead.Select(r => new List<StreamRecord> { r })) encoder.Encode(batch);
+                foreach (var batch in positions is null ? encoder.Batches(ahead) : ahead.Select(r => new List<StreamRecord> { r })) encoder.Encode(batch);
                 foreach (var record in ahead)
                 {
                     yield return Result(record.Item, record.Pool);

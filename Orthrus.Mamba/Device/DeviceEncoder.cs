@@ -9,12 +9,11 @@ using Tensor = Orthrus.Tensor.Tensor;
 /// <summary>
 /// The encoder at inference on a CUDA device: the modules over batches of records of nearly equal length, on a tape that records nothing. Every kernel
 /// computes a record without looking at its batch mates and padding comes after it, so that results do not depend on the batch. A record longer than
-/// <see cref="LongRecord"/> goes alone and in pieces, with carried state; that depends on its length only.
+/// a piece goes alone and in pieces, with carried state; that depends on its length only.
 /// </summary>
 internal sealed class DeviceEncoder : IDisposable
 {
-    /// <summary>Positions beyond which a record is cut into pieces of so many.</summary>
-    internal const int LongRecord = 1 << 15;
+    private const int DefaultPiece = 1 << 15;
     /// <summary>Padded positions of a batch.</summary>
     internal const int BatchPositions = 1 << 16;
     private const int RowsAtOnce = 1 << 12;
@@ -24,12 +23,12 @@ internal sealed class DeviceEncoder : IDisposable
     private readonly Tape _tape;
     private readonly MixerModel _model;
     private readonly Pooling _pooling;
-    private readonly int _width;
+    private readonly int _width, _piece;
     private readonly byte[] _tracks = new byte[BatchPositions];
 
-    internal DeviceEncoder(CudaDevice device, MambaConfig config, Func<string, double[]> tensor, DType dtype, Pooling pooling)
+    internal DeviceEncoder(CudaDevice device, MambaConfig config, Func<string, double[]> tensor, DType dtype, Pooling pooling, int pieceLength)
     {
-        (_device, _pooling, _width) = (device, pooling, config.DModel);
+        (_device, _pooling, _width, _piece) = (device, pooling, config.DModel, pieceLength > 0 ? pieceLength : DefaultPiece);
         _store = new ParameterStore(device, dtype);
         _tape = Tape.Off(device);
         _model = new MixerModel(_store, config);
@@ -44,14 +43,14 @@ internal sealed class DeviceEncoder : IDisposable
     /// <summary>
     /// Cuts records into batches: longest first, a batch takes what is at least seven eighths of its longest, so that at most an eighth is padding.
     /// </summary>
-    internal static IEnumerable<List<StreamRecord>> Batches(IEnumerable<StreamRecord> records)
+    internal IEnumerable<List<StreamRecord>> Batches(IEnumerable<StreamRecord> records)
     {
         List<StreamRecord> batch = [];
         int longest = 0;
         foreach (var record in records.OrderByDescending(r => r.Tracks.Length))
         {
             int length = record.Tracks.Length;
-            if (batch.Count > 0 && (longest > LongRecord || 8L * length < 7L * longest || (batch.Count + 1L) * longest > BatchPositions))
+            if (batch.Count > 0 && (longest > _piece || 8L * length < 7L * longest || (batch.Count + 1L) * longest > BatchPositions))
             {
                 yield return batch;
                 batch = [];
@@ -67,7 +66,7 @@ internal sealed class DeviceEncoder : IDisposable
     {
         try
         {
-            if (batch[0].Tracks.Length > LongRecord && !_model.Config.Bidirectional) EncodeLong(batch[0]);
+            if (batch[0].Tracks.Length > _piece && !_model.Config.Bidirectional) EncodeLong(batch[0]);
             else EncodeBatch(batch);
         }
         finally
@@ -105,9 +104,9 @@ internal sealed class DeviceEncoder : IDisposable
     {
         int length = record.Tracks.Length;
         using var states = new CarriedStates(_device, _model.Config.NLayer);
-        for (int start = 0; start < length; start += LongRecord)
+        for (int start = 0; start < length; start += _piece)
         {
-            int n = Math.Min(LongRecord, length - start);
+            int n = Math.Min(_piece, length - start);
             using (var scope = _device.OpenScope())
             {
                 var tracks = scope.From<byte>(record.Tracks.Span.Slice(start, n), new Shape(1, n));

@@ -7,7 +7,7 @@ namespace Orthrus.Mamba.Tests;
 public class EncoderGoldenTests
 {
     public static IEnumerable<TheoryDataRow<string, string>> Rows(string op) =>
-        from row in GoldenCase.Names("encoder", c => c.Op == op && ForModules(c)) from dtype in new[] { "f32", "f64" } select new TheoryDataRow<string, string>(row.Data, dtype);
+        from row in GoldenCase.Names("encoder", c => c.Op == op && ForModules(c)) from dtype in GoldenModel.Precisions select new TheoryDataRow<string, string>(row.Data, dtype);
 
     // Longer ones are the streaming encoder's, which is tested against the same numbers.
     private static bool ForModules(GoldenCase c) => c.Op != "encoder_real" || c.Int("B") * c.Int("L") <= 1000;
@@ -64,7 +64,7 @@ public class EncoderGoldenTests
 
     public static IEnumerable<TheoryDataRow<string, string>> Real(bool longer) =>
         from row in GoldenCase.Names("encoder", c => c.Op == "encoder_real" && c.Int("B") * c.Int("L") > LongestOfDefaultTier == longer)
-        from dtype in new[] { "f32", "f64" }
+        from dtype in GoldenModel.Precisions
         select new TheoryDataRow<string, string>(row.Data, dtype);
 
     [Theory]
@@ -100,7 +100,7 @@ public class EncoderGoldenTests
     public void Anchors_of_the_specification(string name)
     {
         var c = GoldenCase.Find("anchors", name);
-        foreach (string dtype in new[] { "f32", "f64" })
+        foreach (string dtype in GoldenModel.Precisions)
         {
             using var m = new GoldenModel(c, dtype);
             var model = new MixerModel(m.Store, new(c.Int("d_model"), c.Int("n_layers"), c.Int("n_tracks")));

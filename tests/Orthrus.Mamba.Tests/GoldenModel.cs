@@ -1,5 +1,6 @@
 using Orthrus.Autograd;
 using Orthrus.Tensor;
+using Orthrus.Tensor.Tests;
 using Orthrus.TestSupport;
 
 namespace Orthrus.Mamba.Tests;
@@ -9,7 +10,7 @@ using Tensor = Orthrus.Tensor.Tensor;
 /// <summary>A device with a tape, parameters and helpers to run one golden case in one precision.</summary>
 internal sealed class GoldenModel : IDisposable
 {
-    private readonly CpuDevice _device = new(2);
+    private readonly Device _device;
     private readonly Scope _scope;
     private readonly GoldenCase _case;
 
@@ -17,10 +18,14 @@ internal sealed class GoldenModel : IDisposable
     {
         _case = golden;
         DType = dtype == "f32" ? DType.F32 : DType.F64;
+        _device = GoldenDevice.Open(DType);
         _scope = _device.OpenScope();
         Store = new(_device, DType);
         Tape = new(_device);
     }
+
+    /// <summary>Precisions that cases run in.</summary>
+    internal static IEnumerable<string> Precisions => GoldenDevice.DTypes.Select(d => d == DType.F32 ? "f32" : "f64");
 
     internal DType DType { get; }
     internal ParameterStore Store { get; }

@@ -7,7 +7,7 @@ namespace Orthrus.Mamba.Tests;
 public class HeadGoldenTests
 {
     public static IEnumerable<TheoryDataRow<string, string>> Rows(string op) =>
-        from row in GoldenCase.Names("heads", c => c.Op == op) from dtype in new[] { "f32", "f64" } select new TheoryDataRow<string, string>(row.Data, dtype);
+        from row in GoldenCase.Names("heads", c => c.Op == op) from dtype in GoldenModel.Precisions select new TheoryDataRow<string, string>(row.Data, dtype);
 
     [Theory]
     [MemberData(nameof(Rows), "projection_head")]

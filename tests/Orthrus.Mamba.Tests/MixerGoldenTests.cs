@@ -7,7 +7,7 @@ namespace Orthrus.Mamba.Tests;
 public class MixerGoldenTests
 {
     public static IEnumerable<TheoryDataRow<string, string>> Rows(string op) =>
-        from row in GoldenCase.Names("mixer", c => c.Op == op) from dtype in new[] { "f32", "f64" } select new TheoryDataRow<string, string>(row.Data, dtype);
+        from row in GoldenCase.Names("mixer", c => c.Op == op) from dtype in GoldenModel.Precisions select new TheoryDataRow<string, string>(row.Data, dtype);
 
     private static MambaConfig Config(GoldenCase c) => new(c.Int("d_model"), 1, 4) { DState = c.Int("d_state"), DConv = c.Int("d_conv") };
 

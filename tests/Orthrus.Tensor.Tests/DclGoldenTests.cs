@@ -8,10 +8,7 @@ public class DclGoldenTests
     public static IEnumerable<TheoryDataRow<string, DType>> Cases(string op)
     {
         foreach (var row in GoldenCase.Names("dcl", c => c.Op == op))
-        {
-            yield return new(row.Data, DType.F32);
-            yield return new(row.Data, DType.F64);
-        }
+            foreach (var dtype in GoldenDevice.DTypes) yield return new(row.Data, dtype);
     }
 
     [Theory, MemberData(nameof(Cases), "dcl")]

@@ -5,11 +5,12 @@ namespace Orthrus.Tensor.Tests;
 /// <summary>One operator call in one precision on the tensors of a golden case.</summary>
 internal sealed class GoldenCall : IDisposable
 {
-    private readonly CpuDevice _device = new(2);
+    private readonly Device _device;
 
     public GoldenCall(DType dtype)
     {
         DType = dtype;
+        _device = GoldenDevice.Open(dtype);
         Scope = _device.OpenScope();
     }
 

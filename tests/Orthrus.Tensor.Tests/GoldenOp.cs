@@ -9,10 +9,7 @@ internal static class GoldenOp
     public static IEnumerable<TheoryDataRow<string, DType>> Cases(string op)
     {
         foreach (var row in GoldenCase.Names("ops", c => c.Op == op))
-        {
-            yield return new(row.Data, DType.F32);
-            yield return new(row.Data, DType.F64);
-        }
+            foreach (var dtype in GoldenDevice.DTypes) yield return new(row.Data, dtype);
     }
 
     /// <summary>Forward and, where the case has gradients, backward of one case, every named tensor compared.</summary>

@@ -10,10 +10,7 @@ public class UpdateGoldenTests
     {
         // The explicit decay of weights before the step belongs to the trainer.
         foreach (var row in GoldenCase.Names(area, c => c.Op == op && !(c.HasAttr("explicit_l2") && c.Double("explicit_l2") != 0)))
-        {
-            yield return new(area, row.Data, DType.F32);
-            yield return new(area, row.Data, DType.F64);
-        }
+            foreach (var dtype in GoldenDevice.DTypes) yield return new(area, row.Data, dtype);
     }
 
     [Theory, MemberData(nameof(Cases), "ops", "adamw")]
