@@ -13,8 +13,9 @@ using Tensor = Orthrus.Tensor.Tensor;
 public sealed class ByteBudgetTests(ITestOutputHelper output)
 {
     private const double Budget = 1.05, SectorEfficiency = 0.98, BankConflicts = 1.01;
-    // Sectors asked for, those that a cache has included: rows that neighbouring tiles share, weights that every block reads.
-    private const double Requested = 1.15;
+    // Sectors asked for, those that a cache has included: rows that neighbouring tiles share, weights that every warp reads, and the table of which the
+    // embedding gathers a row for each of its own.
+    private const double Requested = 1.2, RequestedByGather = 2.15;
 
     public static TheoryData<string, DType> Cases
     {
@@ -61,15 +62,15 @@ public sealed class ByteBudgetTests(ITestOutputHelper output)
             Judge($"{name} {dtype} backward", reports, [.. read.Select(i => i < inputs.Length ? inputs[i] : outputs[i - inputs.Length]), .. outputGrads, .. inputGrads]);
         }
 
-        const int batch = 4, length = 3001, channels = 512;
+        const int batch = 8, length = 3001, channels = 512;
         var rows = new Shape(batch, length, channels);
         var outputs = new Tensor[2];
         Tensor Weight(ulong seed) => Random(new Shape(channels), DType.F32, seed);
         switch (name)
         {
             case "silu":
-                Forward<SiLU, NoAttr>([Random(rows, dtype)], default, outputs[..1]);
                 Tensor[] siluIn = [Random(rows, dtype)];
+                Forward<SiLU, NoAttr>(siluIn, default, new Tensor[1]);
                 Backward<SiLU, NoAttr>(siluIn, default, [], [Random(rows, dtype, 2)], 0);
                 break;
             case "layer_norm":
@@ -90,20 +91,20 @@ public sealed class ByteBudgetTests(ITestOutputHelper output)
                 Backward<AddRmsNorm, AddRmsNorm.Attr>(rmsIn, new(1e-5), outputs, [outputs[0], rmsIn[1]], 2, 4);
                 break;
             case "causal_conv1d":
-                const int inner = 1024, sequences = 4;
+                const int inner = 1024, sequences = 6;
                 Tensor[] convIn = [Random(new Shape(sequences, length, inner), dtype), Random(new Shape(inner, 4), DType.F32, 2), Random(new Shape(inner), DType.F32, 3), Random(new Shape(sequences, 3, inner), DType.F32, 4)];
                 Forward<CausalConv1d, CausalConv1d.Attr>(convIn, default, outputs);
                 Backward<CausalConv1d, CausalConv1d.Attr>(convIn, default, outputs, outputs, 0, 1, 2, 3);
                 break;
             case "track_embedding":
-                var bytes = new byte[8 * length];
+                var bytes = new byte[batch * length];
                 for (int i = 0; i < bytes.Length; i++) bytes[i] = (byte)(i * 37 % 64);
-                Tensor[] embeddingIn = [scope.From<byte>(bytes, new Shape(8, length)), Random(new Shape(channels, 6), dtype, 2), Weight(3)], embedded = new Tensor[1];
+                Tensor[] embeddingIn = [scope.From<byte>(bytes, new Shape(batch, length)), Random(new Shape(channels, 6), dtype, 2), Weight(3)], embedded = new Tensor[1];
                 Forward<TrackEmbedding, NoAttr>(embeddingIn, default, embedded);
                 Backward<TrackEmbedding, NoAttr>(embeddingIn, default, embedded, embedded, 0);
                 break;
             default:
-                Tensor[] poolIn = [Random(rows, dtype), scope.From<int>([length, length, length, length], new Shape(batch))], pooled = new Tensor[1];
+                Tensor[] poolIn = [Random(rows, dtype), scope.From<int>(Enumerable.Repeat(length, batch).ToArray(), new Shape(batch))], pooled = new Tensor[1];
                 Forward<MaskedMeanPool, NoAttr>(poolIn, default, pooled);
                 Backward<MaskedMeanPool, NoAttr>(poolIn, default, pooled, pooled, 1);
                 break;
@@ -119,7 +120,7 @@ public sealed class ByteBudgetTests(ITestOutputHelper output)
         output.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"{what}: DRAM / minimum {dram / minimum:0.000}, requested / minimum {32 * sectors / minimum:0.000}, sector efficiency {packed / sectors:0.000}, bank cycles / minimum {(banks == 0 ? 1 : shared / banks):0.000}, PTX instructions per element {instructions / elements:0.0}"));
         Assert.True(dram <= Budget * minimum, $"{what}: {dram / minimum:0.000} of the least DRAM bytes");
-        Assert.True(32 * sectors <= Requested * minimum, $"{what}: asks for {32 * sectors / minimum:0.000} of the least bytes");
+        Assert.True(32 * sectors <= (reports.Any(r => r.Kernel.StartsWith("embedding_gather", StringComparison.Ordinal)) ? RequestedByGather : Requested) * minimum, $"{what}: asks for {32 * sectors / minimum:0.000} of the least bytes");
         Assert.True(packed >= SectorEfficiency * sectors, $"{what}: sectors filled to {packed / sectors:0.000}");
         Assert.True(shared <= BankConflicts * banks + 64 * reports.Sum(r => r.Grid.Count), $"{what}: {shared} bank cycles for {banks}");
         Assert.All(reports, r => Assert.Equal(0, r.Local.Requests));
