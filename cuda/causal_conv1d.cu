@@ -88,13 +88,13 @@ template <int K, int V> struct Taps
 // Rows of a tile that are read ahead of those that are computed.
 const int Ahead = 4;
 
-template <int V> DEVICE void fetch_rows(const act* x, i64 stride, int t, int end, Raw<act, V> (&rows)[Ahead])
+template <int V> DEVICE void fetch_rows(const act* x, i64 stride, int left, Raw<act, V> (&rows)[Ahead])
 {
     #pragma unroll
     for (int u = 0; u < Ahead; u++)
     {
         rows[u] = {};
-        if (t + u < end) rows[u] = fetch<V>(x + (t + u) * stride);
+        if (u < left) rows[u] = fetch<V>(x + u * stride);
     }
 }
 
@@ -109,12 +109,15 @@ template <int K, int V> DEVICE void forward(const ConvArgs& a)
     #pragma unroll
     for (int k = 0; k < K - 1; k++) input(a, K, tile.sequence, tile.channel, tile.from - K + 1 + k, x[k]);
     Raw<act, V> next[Ahead];
-    fetch_rows(a.x + start, stride, tile.from, tile.to, next);
-    for (int t = tile.from; t < tile.to; t += Ahead)
+    const act* in = a.x + start + tile.from * stride;
+    act* out = a.y + start + tile.from * stride;
+    fetch_rows(in, stride, tile.to - tile.from, next);
+    for (int left = tile.to - tile.from; left > 0; left -= Ahead, out += Ahead * stride)
     {
         #pragma unroll
         for (int u = 0; u < Ahead; u++) unpack(next[u], x[K - 1 + u]);
-        fetch_rows(a.x + start, stride, t + Ahead, tile.to, next);
+        in += Ahead * stride;
+        fetch_rows(in, stride, left - Ahead, next);
         #pragma unroll
         for (int u = 0; u < Ahead; u++)
         {
@@ -125,7 +128,7 @@ template <int K, int V> DEVICE void forward(const ConvArgs& a)
                 y[i] = taps.convolve(x, u, i);
                 if (a.linear == 0) y[i] *= sigmoid(y[i], complement);
             }
-            if (t + u < tile.to) store(a.y + start + (t + u) * stride, y);
+            if (u < left) store(out + u * stride, y);
         }
         #pragma unroll
         for (int k = 0; k < K - 1; k++)
@@ -166,9 +169,14 @@ template <int K, int V> DEVICE void backward(const ConvGradArgs& a)
             for (int i = 0; i < V; i++) g[k][i] = 0.f;
         }
         Raw<act, V> next[Ahead], dnext[Ahead];
-        fetch_rows(c.x + start, stride, tile.from, readable, next);
-        fetch_rows(a.dy + start, stride, tile.from, readable, dnext);
-        for (int t = tile.from; t < end; t += Ahead)
+        i64 first = start + tile.from * stride, group = Ahead * stride;
+        const act* in = c.x + first;
+        const act* din = a.dy + first;
+        // The row of dx that is finished at position tile.from; the pointer comes into use at the tile's first row.
+        act* dout = a.dx + first - (K - 1) * stride;
+        fetch_rows(in, stride, readable - tile.from, next);
+        fetch_rows(din, stride, readable - tile.from, dnext);
+        for (int t = tile.from; t < end; t += Ahead, dout += group)
         {
             #pragma unroll
             for (int u = 0; u < Ahead; u++)
@@ -176,8 +184,10 @@ template <int K, int V> DEVICE void backward(const ConvGradArgs& a)
                 unpack(next[u], x[K - 1 + u]);
                 unpack(dnext[u], g[K - 1 + u]);
             }
-            fetch_rows(c.x + start, stride, t + Ahead, readable, next);
-            fetch_rows(a.dy + start, stride, t + Ahead, readable, dnext);
+            in += group;
+            din += group;
+            fetch_rows(in, stride, readable - t - Ahead, next);
+            fetch_rows(din, stride, readable - t - Ahead, dnext);
             #pragma unroll
             for (int u = 0; u < Ahead; u++)
             {
@@ -212,7 +222,7 @@ template <int K, int V> DEVICE void backward(const ConvGradArgs& a)
                     for (int k = 0; k < K; k++) dx[i] = fmaf(g[u + K - 1 - k][i], taps.weight[k][i], dx[i]);
                 if (s >= 0)
                 {
-                    if (a.dx != nullptr) store(a.dx + start + s * stride, dx);
+                    if (a.dx != nullptr) store(dout + u * stride, dx);
                 }
                 else if (a.dinitial != nullptr) store(a.dinitial + carried + (s + K - 1) * stride, dx);
             }
@@ -240,16 +250,17 @@ template <int K, int V> DEVICE void backward(const ConvGradArgs& a)
     }
 }
 
-#define CONV(name, K, V) \
+#define CONV(name, K, V, Bounds) \
     extern "C" __global__ void __launch_bounds__(128) conv_forward_##name(const ConvArgs a) { forward<K, V>(a); } \
-    extern "C" __global__ void __launch_bounds__(256) conv_backward_##name(const ConvGradArgs a) { backward<K, V>(a); }
+    extern "C" __global__ void __launch_bounds__ Bounds conv_backward_##name(const ConvGradArgs a) { backward<K, V>(a); }
 
-CONV(2, 2, 4)
-CONV(3, 3, 4)
-CONV(4, 4, 4)
-CONV(2_single, 2, 1)
-CONV(3_single, 3, 1)
-CONV(4_single, 4, 1)
+// Two taps take a little more than the 128 registers of two blocks per multiprocessor: left to itself the compiler spills.
+CONV(2, 2, 4, (256, 1))
+CONV(3, 3, 4, (256))
+CONV(4, 4, 4, (256))
+CONV(2_single, 2, 1, (256))
+CONV(3_single, 3, 1, (256))
+CONV(4_single, 4, 1, (256))
 
 // ---- Any number of taps: a thread per number ------------------------------------------------------------------------------------------------------------
 

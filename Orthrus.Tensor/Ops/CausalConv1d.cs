@@ -22,7 +22,9 @@ public sealed class CausalConv1d : IOp<CausalConv1d.Attr>
     /// <inheritdoc/>
     public static string Name => "causal_conv1d";
     /// <inheritdoc/>
-    public static OpSignature Signature { get; } = new([new("x"), new("weight"), new("bias", Optional: true), new("initial", Optional: true)], [new("y"), new("state")]);
+    public static OpSignature Signature { get; } = new(
+        [new("x"), new("weight", Precision: Precision.Wide), new("bias", Optional: true, Precision: Precision.Wide), new("initial", Optional: true, Precision: Precision.Wide)],
+        [new("y"), new("state", Precision: Precision.Wide)]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
 
@@ -82,6 +84,12 @@ public sealed class CausalConv1d : IOp<CausalConv1d.Attr>
         };
         SimdDispatch.Run<T, ConvBackward<T>>(args.VectorWidth, ref code);
     }
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr) => CausalConv1dCuda.Forward(args, attr);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in Attr attr) => CausalConv1dCuda.Backward(args, attr);
 
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)

@@ -6,9 +6,10 @@ namespace Orthrus.Tensor;
 /// <summary>Mean over the valid positions of every sequence: y[b,d] = sum over t &lt; lengths[b] of x[b,t,d], divided by lengths[b].</summary>
 /// <remarks>
 /// x (B, L, D), F32 or F64; lengths (B), integers of at least 1; y (B, D). The divisor is the length as given, as upstream has it: a length above L
-/// adds all L positions and still divides by itself. Source: Orthrus, mean over unpadded positions after the final norm.
+/// adds all L positions and still divides by itself. On a CUDA device, which does not show its operands to the host, a length below 1 gives NaN. There as on
+/// the CPU the order of the sum follows the length alone. Source: Orthrus, mean over unpadded positions after the final norm.
 /// </remarks>
-/// <exception cref="ShapeException">A length below 1 (its mean would be 0/0), or shapes that do not fit.</exception>
+/// <exception cref="ShapeException">A length below 1, on the CPU (its mean would be 0/0), or shapes that do not fit.</exception>
 public sealed class MaskedMeanPool : IOp<NoAttr>
 {
     private const int Chunk = 64;
@@ -16,7 +17,7 @@ public sealed class MaskedMeanPool : IOp<NoAttr>
     /// <inheritdoc/>
     public static string Name => "masked_mean_pool";
     /// <inheritdoc/>
-    public static OpSignature Signature { get; } = new([new("x"), new("lengths", OperandKind.Integer)], [new("y")]);
+    public static OpSignature Signature { get; } = new([new("x"), new("lengths", OperandKind.Integer)], [new("y", Precision: Precision.Wide)]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
 
@@ -68,6 +69,12 @@ public sealed class MaskedMeanPool : IOp<NoAttr>
         };
         VectorJobs.Run<T, BackwardJob<T>>(args.Workers, args.VectorWidth, shape[0], ref job);
     }
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in NoAttr attr) => MaskedMeanPoolCuda.Forward(args);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in NoAttr attr) => MaskedMeanPoolCuda.Backward(args);
 
     private static void Check(IntegerView lengths, int count)
     {

@@ -7,9 +7,10 @@ namespace Orthrus.Tensor;
 /// <remarks>
 /// tracks (B, L), U8 below 64; weight (D, C) with C of 4 or 6; bias (D); y (B, L, D), F32 or F64. Bits 0 to 3 are A, C, G, T, bit 4 the first base of a
 /// codon, bit 5 the last base of an exon; with 4 tracks bits 4 and 5 are ignored. Forward gathers rows of a table with one row per byte; backward adds the
-/// rows of dy up per byte and multiplies the sums. Source: the input projection of Orthrus.
+/// rows of dy up per byte and multiplies the sums. On a CUDA device, which does not show its operands to the host, a byte of 64 or more makes its row NaN.
+/// Source: the input projection of Orthrus.
 /// </remarks>
-/// <exception cref="ShapeException">A byte of 64 or more: bits 6 and 7 are no tracks. The message names the position.</exception>
+/// <exception cref="ShapeException">A byte of 64 or more, on the CPU: bits 6 and 7 are no tracks. The message names the position.</exception>
 public sealed class TrackEmbedding : IOp<NoAttr>
 {
     private const int Tracks = 0, Weight = 1, Bias = 2;
@@ -20,7 +21,7 @@ public sealed class TrackEmbedding : IOp<NoAttr>
     /// <inheritdoc/>
     public static string Name => "track_embedding";
     /// <inheritdoc/>
-    public static OpSignature Signature { get; } = new([new("tracks", OperandKind.Integer), new("weight"), new("bias")], [new("y")]);
+    public static OpSignature Signature { get; } = new([new("tracks", OperandKind.Integer), new("weight", Precision: Precision.Weight), new("bias", Precision: Precision.Wide)], [new("y")]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
 
@@ -84,6 +85,12 @@ public sealed class TrackEmbedding : IOp<NoAttr>
         BlockSums.Total(args.Workers, args.VectorWidth, job.Parts, job.Blocks, D << C, sums);
         Multiply(sums, D, C, args.InputGrads[Weight].IsNone ? null : args.InputGrads[Weight].Pointer<T>(), args.InputGrads[Bias].IsNone ? null : args.InputGrads[Bias].Pointer<T>());
     }
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in NoAttr attr) => TrackEmbeddingCuda.Forward(args, Tracks, Weight, Bias);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in NoAttr attr) => TrackEmbeddingCuda.Backward(args, Tracks, Weight, Bias);
 
     private static void Check(in Tensor tracks)
     {
