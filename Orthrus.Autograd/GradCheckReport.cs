@@ -22,7 +22,7 @@ public static class GradCheckReport
         {
             foreach (var dtype in r.DTypes)
             {
-                var p = dtype == DType.F32 ? r.F32 : r.F64;
+                var p = Of(r, dtype);
                 writer.WriteLine($"{r.Op.PadRight(op)}  {r.Sample.PadRight(sample)}  {dtype,-4}  {Error(p.ForwardError, p.ForwardBound),13}  {Error(p.ForwardBound, p.ForwardBound),9}  {Error(p.GradientError, p.GradientBound),14}  {Error(p.GradientBound, p.GradientBound),9}  {(r.PassedIn(dtype) ? "ok" : "FAIL")}");
             }
             foreach (string problem in r.Problems) writer.WriteLine($"    {r.Op} {r.Sample}: {problem}");
@@ -41,11 +41,11 @@ public static class GradCheckReport
         foreach (var r in results)
             foreach (var dtype in r.DTypes)
             {
-                var p = dtype == DType.F32 ? r.F32 : r.F64;
+                var p = Of(r, dtype);
                 json.WriteStartObject();
                 json.WriteString("op", r.Op);
                 json.WriteString("sample", r.Sample);
-                json.WriteString("dtype", dtype == DType.F32 ? "f32" : "f64");
+                json.WriteString("dtype", dtype.ToString().ToLowerInvariant());
                 WriteNumber(json, "forward_error", p.ForwardError);
                 WriteNumber(json, "forward_bound", p.ForwardBound);
                 WriteNumber(json, "gradient_error", p.GradientError);
@@ -58,6 +58,8 @@ public static class GradCheckReport
             }
         json.WriteEndArray();
     }
+
+    private static PrecisionCheck Of(GradCheckResult r, DType dtype) => dtype switch { DType.F32 => r.F32, DType.BF16 => r.BF16, _ => r.F64 };
 
     // JSON has no spelling for numbers that are not finite.
     private static void WriteNumber(Utf8JsonWriter json, string name, double value)

@@ -21,6 +21,8 @@ struct BatchNormArgs
     float eps, momentum, keep;
 };
 
+extern __shared__ float shared[];
+
 // ---- Which positions count ------------------------------------------------------------------------------------------------------------------------------
 
 DEVICE i64 length(const BatchNormArgs& a, int b)
@@ -30,19 +32,18 @@ DEVICE i64 length(const BatchNormArgs& a, int b)
 
 DEVICE bool counts(const BatchNormArgs& a, int row) { return !a.lengths || row % a.L < length(a, row / a.L); }
 
-// Number of positions that count, the same in every thread of the block.
-DEVICE float positions(const BatchNormArgs& a)
+// Number of positions that count, the same in every thread of the block. Needs room for 32 numbers.
+DEVICE float positions(const BatchNormArgs& a, float* room)
 {
     if (!a.lengths) return (float)a.rows;
-    __shared__ u32 room[32];
     u32 n = 0;
     for (int b = threadIdx.x; b < a.rows / a.L; b += blockDim.x) n += (u32)max(0ll, min(length(a, b), (i64)a.L));
     #pragma unroll
     for (int d = 16; d > 0; d >>= 1) n += __shfl_xor_sync(0xffffffffu, n, d);
-    if ((threadIdx.x & 31) == 0) room[threadIdx.x >> 5] = n;
+    if ((threadIdx.x & 31) == 0) room[threadIdx.x >> 5] = __uint_as_float(n);
     __syncthreads();
     n = 0;
-    for (int w = 0; w < blockDim.x >> 5; w++) n += room[w];
+    for (int w = 0; w < blockDim.x >> 5; w++) n += __float_as_uint(room[w]);
     return (float)n;
 }
 
@@ -67,9 +68,6 @@ DEVICE void finish(const BatchNormArgs& a, int c, float n, float mean, float squ
     a.new_var[c] = a.keep * a.running_var[c] + a.momentum * (squares / (n - 1.f));
 }
 
-DEVICE float mean_of(const BatchNormArgs& a, int c) { return a.mean ? a.mean[c] : a.running_mean[c]; }
-DEVICE float scale_of(const BatchNormArgs& a, int c) { return a.mean ? a.scale[c] : 1.f / sqrtf(a.running_var[c] + a.eps); }
-
 // ---- Streamed -------------------------------------------------------------------------------------------------------------------------------------------
 // Eight warps, each with every eighth row of the tile; lanes go along the channels, V of them each.
 
@@ -93,9 +91,18 @@ template <int V> DEVICE void store(float* p, const float (&v)[V])
     else *p = v[0];
 }
 
+// Of the batch, or in evaluation the running ones.
+template <int V> DEVICE void load_statistics(const BatchNormArgs& a, int c, float (&mean)[V], float (&scale)[V])
+{
+    load<V>((a.mean ? a.mean : a.running_mean) + c, mean);
+    load<V>((a.mean ? a.scale : a.running_var) + c, scale);
+    #pragma unroll
+    for (int j = 0; j < V; j++) scale[j] = a.mean ? scale[j] : 1.f / sqrtf(scale[j] + a.eps);
+}
+
 template <int V> DEVICE void tile_moments(const BatchNormArgs& a)
 {
-    __shared__ float means[Warps][32 * V], all_squares[Warps][32 * V], numbers[Warps];
+    float (*means)[32 * V] = (float (*)[32 * V])shared, (*all_squares)[32 * V] = means + Warps, *numbers = shared + 2 * Warps * 32 * V;
     int c = channel<V>(), lane = threadIdx.x & 31, warp = threadIdx.x >> 5, begin = blockIdx.x * a.tile, end = min(a.rows, begin + a.tile);
     float n = 0.f, mean[V] = {}, squares[V] = {};
     for (int first = begin + warp; first < end; first += Warps * Batch)
@@ -134,14 +141,13 @@ template <int V> DEVICE void tile_moments(const BatchNormArgs& a)
     #pragma unroll
     for (int j = 0; j < V; j++)
     {
-        means[warp][lane + 32 * j] = mean[j];
-        all_squares[warp][lane + 32 * j] = squares[j];
+        means[warp][lane * V + j] = mean[j];
+        all_squares[warp][lane * V + j] = squares[j];
     }
     if (lane == 0) numbers[warp] = n;
     __syncthreads();
     if (threadIdx.x >= 32 * V) return;
-    // Slot i holds channel i / 32 of lane i % 32.
-    int slot = threadIdx.x, own = (blockIdx.y * 32 + slot % 32) * V + slot / 32;
+    int slot = threadIdx.x, own = blockIdx.y * 32 * V + slot;
     float sum_n = 0.f, sum_mean = 0.f, sum_squares = 0.f;
     for (int w = 0; w < Warps; w++)
     {
@@ -166,7 +172,7 @@ ORTHRUS_KERNEL batch_norm_moments(const BatchNormArgs a)
 // Merges the tiles: lanes are channels, each warp takes every eighth tile.
 ORTHRUS_KERNEL batch_norm_statistics(const BatchNormArgs a)
 {
-    __shared__ float means[Warps][32], all_squares[Warps][32], numbers[Warps];
+    float (*means)[32] = (float (*)[32])shared, (*all_squares)[32] = means + Warps, *numbers = shared + 2 * Warps * 32;
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, c = blockIdx.x * 32 + lane;
     float n = 0.f, mean = 0.f, squares = 0.f;
     for (int t = warp; t < a.tiles; t += Warps)
@@ -194,8 +200,9 @@ template <int V> DEVICE void apply(const BatchNormArgs& a)
     int c = channel<V>(), begin = blockIdx.x * a.tile, end = min(a.rows, begin + a.tile);
     if (c >= a.C) return;
     float mean[V], scale[V], weight[V], bias[V];
-    #pragma unroll
-    for (int j = 0; j < V; j++) mean[j] = mean_of(a, c + j), scale[j] = scale_of(a, c + j), weight[j] = a.weight[c + j], bias[j] = a.bias[c + j];
+    load_statistics<V>(a, c, mean, scale);
+    load<V>(a.weight + c, weight);
+    load<V>(a.bias + c, bias);
     #pragma unroll 2
     for (int row = begin + (threadIdx.x >> 5); row < end; row += Warps)
     {
@@ -216,14 +223,16 @@ ORTHRUS_KERNEL batch_norm_apply(const BatchNormArgs a)
 // Sums over the tile of dy and dy x hat, of all positions: those that do not count are normalised as well. In evaluation dx comes out of the same pass.
 template <int V> DEVICE void tile_gradients(const BatchNormArgs& a)
 {
-    __shared__ float sums[2][Warps][32 * V];
+    float (*sums)[Warps][32 * V] = (float (*)[Warps][32 * V])shared;
     int c = channel<V>(), lane = threadIdx.x & 31, warp = threadIdx.x >> 5, begin = blockIdx.x * a.tile, end = min(a.rows, begin + a.tile);
     float sum[V] = {}, along[V] = {};
     if (c < a.C)
     {
         float mean[V], scale[V], slope[V];
+        load_statistics<V>(a, c, mean, scale);
+        load<V>(a.weight + c, slope);
         #pragma unroll
-        for (int j = 0; j < V; j++) mean[j] = mean_of(a, c + j), scale[j] = scale_of(a, c + j), slope[j] = scale[j] * a.weight[c + j];
+        for (int j = 0; j < V; j++) slope[j] *= scale[j];
         #pragma unroll 2
         for (int row = begin + warp; row < end; row += Warps)
         {
@@ -245,13 +254,13 @@ template <int V> DEVICE void tile_gradients(const BatchNormArgs& a)
     #pragma unroll
     for (int j = 0; j < V; j++)
     {
-        sums[0][warp][lane + 32 * j] = sum[j];
-        sums[1][warp][lane + 32 * j] = along[j];
+        sums[0][warp][lane * V + j] = sum[j];
+        sums[1][warp][lane * V + j] = along[j];
     }
     __syncthreads();
     for (int i = threadIdx.x; i < 64 * V; i += 32 * Warps)
     {
-        int which = i / (32 * V), slot = i % (32 * V), own = (blockIdx.y * 32 + slot % 32) * V + slot / 32;
+        int which = i / (32 * V), slot = i % (32 * V), own = blockIdx.y * 32 * V + slot;
         float total = 0.f;
         for (int w = 0; w < Warps; w++) total += sums[which][w][slot];
         if (own < a.C) a.partial[((i64)which * a.tiles + blockIdx.x) * a.C + own] = total;
@@ -267,9 +276,9 @@ ORTHRUS_KERNEL batch_norm_gradient_sums(const BatchNormArgs a)
 // Adds up the tiles; blockIdx.y 0: dy, 1: dy x hat. The totals, divided by the number of positions, go behind the tiles.
 ORTHRUS_KERNEL batch_norm_gradient_totals(const BatchNormArgs a)
 {
-    __shared__ float sums[Warps][32];
+    float (*sums)[32] = (float (*)[32])(shared + 32);
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, c = blockIdx.x * 32 + lane, which = blockIdx.y;
-    float sum = 0.f, n = positions(a);
+    float sum = 0.f, n = positions(a, shared);
     for (int t = warp; t < a.tiles && c < a.C; t += Warps) sum += a.partial[((i64)which * a.tiles + t) * a.C + c];
     sums[warp][lane] = sum;
     __syncthreads();
@@ -286,9 +295,12 @@ template <int V> DEVICE void apply_gradient(const BatchNormArgs& a)
     int c = channel<V>(), begin = blockIdx.x * a.tile, end = min(a.rows, begin + a.tile);
     if (c >= a.C) return;
     float mean[V], scale[V], slope[V], sum[V], along[V];
+    load_statistics<V>(a, c, mean, scale);
+    load<V>(a.weight + c, slope);
+    load<V>(a.partial + c, sum);
+    load<V>(a.partial + a.C + c, along);
     #pragma unroll
-    for (int j = 0; j < V; j++)
-        mean[j] = a.mean[c + j], scale[j] = a.scale[c + j], slope[j] = scale[j] * a.weight[c + j], sum[j] = a.partial[c + j], along[j] = a.partial[a.C + c + j];
+    for (int j = 0; j < V; j++) slope[j] *= scale[j];
     #pragma unroll 2
     for (int row = begin + (threadIdx.x >> 5); row < end; row += Warps)
     {
@@ -316,13 +328,12 @@ ORTHRUS_KERNEL batch_norm_gradient_apply(const BatchNormArgs a)
 // ---- Resident -------------------------------------------------------------------------------------------------------------------------------------------
 // 64 lines of eight channels; a thread sees the elements of its own channel and line only, so that the tile needs no barrier.
 
-const int Lines = 64, Ahead = 4;
-
-extern __shared__ float tile[];
+const int Lines = 64, Ahead = 4, Room = 2 * Lines;
 
 // Sum over the lines of a channel, the same bits in every thread of the channel.
-DEVICE float channel_sum(float x, float (&room)[Lines / 4][8])
+DEVICE float channel_sum(float x)
 {
+    float (*room)[8] = (float (*)[8])shared;
     x += __shfl_xor_sync(0xffffffffu, x, 8);
     x += __shfl_xor_sync(0xffffffffu, x, 16);
     __syncthreads();
@@ -335,10 +346,10 @@ DEVICE float channel_sum(float x, float (&room)[Lines / 4][8])
 
 ORTHRUS_KERNEL __launch_bounds__(8 * Lines) batch_norm_resident(const BatchNormArgs a)
 {
-    __shared__ float room[Lines / 4][8];
+    float* tile = shared + Room;
     int k = threadIdx.x & 7, c = blockIdx.x * 8 + k, line = threadIdx.x >> 3;
     bool inside = c < a.C;
-    float n = positions(a), sum = 0.f, squares = 0.f;
+    float n = positions(a, shared), sum = 0.f, squares = 0.f;
     for (int first = line; first < a.rows && inside; first += Lines * Ahead)
     {
         float v[Ahead];
@@ -354,14 +365,14 @@ ORTHRUS_KERNEL __launch_bounds__(8 * Lines) batch_norm_resident(const BatchNormA
             if (counts(a, row)) sum += v[r];
         }
     }
-    float mean = channel_sum(sum, room) / n;
+    float mean = channel_sum(sum) / n;
     for (int row = line; row < a.rows && inside; row += Lines)
         if (counts(a, row))
         {
             float d = tile[8 * row + k] - mean;
             squares = fmaf(d, d, squares);
         }
-    squares = channel_sum(squares, room);
+    squares = channel_sum(squares);
     if (!inside) return;
     if (line == 0) finish(a, c, n, mean, squares);
     float scale = 1.f / sqrtf(squares / n + a.eps), weight = a.weight[c], bias = a.bias[c];
@@ -371,11 +382,10 @@ ORTHRUS_KERNEL __launch_bounds__(8 * Lines) batch_norm_resident(const BatchNormA
 
 ORTHRUS_KERNEL __launch_bounds__(8 * Lines) batch_norm_gradient_resident(const BatchNormArgs a)
 {
-    __shared__ float room[Lines / 4][8];
-    float *normals = tile, *gradients = tile + 8 * a.rows;
+    float *normals = shared + Room, *gradients = normals + 8 * a.rows;
     int k = threadIdx.x & 7, c = blockIdx.x * 8 + k, line = threadIdx.x >> 3;
     bool inside = c < a.C;
-    float n = positions(a), mean = inside ? a.mean[c] : 0.f, scale = inside ? a.scale[c] : 0.f, sum = 0.f, along = 0.f;
+    float n = positions(a, shared), mean = inside ? a.mean[c] : 0.f, scale = inside ? a.scale[c] : 0.f, sum = 0.f, along = 0.f;
     for (int first = line; first < a.rows && inside; first += Lines * Ahead)
     {
         float x[Ahead], g[Ahead];
@@ -399,8 +409,8 @@ ORTHRUS_KERNEL __launch_bounds__(8 * Lines) batch_norm_gradient_resident(const B
             along = fmaf(g[r], normal, along);
         }
     }
-    sum = channel_sum(sum, room);
-    along = channel_sum(along, room);
+    sum = channel_sum(sum);
+    along = channel_sum(along);
     if (!inside) return;
     if (line == 0 && a.dbias) a.dbias[c] = sum;
     if (line == 0 && a.dweight) a.dweight[c] = along;

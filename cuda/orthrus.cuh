@@ -53,16 +53,22 @@ DEVICE act to_act(float x) { return x; }
 
 // ---- Elements ------------------------------------------------------------------------------------------------------------------------------------------
 
-// Four neighbours in one access; the address is a multiple of their size.
+// Four neighbours of global memory in one access; the address is a multiple of their size. The compiler may take a store of four apart, so that it is spelt.
 DEVICE float4 load4(const float* p) { return *(const float4*)p; }
 DEVICE float4 load4(const bf16* p)
 {
     uint2 v = *(const uint2*)p;
     return make_float4(low_bf16(v.x), high_bf16(v.x), low_bf16(v.y), high_bf16(v.y));
 }
-DEVICE void store4(float* p, float4 v) { *(float4*)p = v; }
+DEVICE void store4(float* p, float4 v)
+{
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" : : "l"(__cvta_generic_to_global(p)), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w) : "memory");
+}
 #if __CUDA_ARCH__ >= 800
-DEVICE void store4(bf16* p, float4 v) { *(uint2*)p = make_uint2(to_bf16x2(v.x, v.y), to_bf16x2(v.z, v.w)); }
+DEVICE void store4(bf16* p, float4 v)
+{
+    asm volatile("st.global.v2.b32 [%0], {%1, %2};" : : "l"(__cvta_generic_to_global(p)), "r"(to_bf16x2(v.x, v.y)), "r"(to_bf16x2(v.z, v.w)) : "memory");
+}
 #endif
 
 template <class F> DEVICE float4 zip4(float4 a, float4 b, F f) { return make_float4(f(a.x, b.x), f(a.y, b.y), f(a.z, b.z), f(a.w, b.w)); }

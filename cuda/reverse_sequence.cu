@@ -21,7 +21,6 @@ template <class Unit> DEVICE void reverse(const ReverseArgs& a)
         int length = a.lengths ? min(a.lengths[b], a.L) : a.L;
         const Unit* x = (const Unit*)a.x + (i64)b * a.L * a.units;
         Unit* y = (Unit*)a.y + (i64)b * a.L * a.units;
-        #pragma unroll 1
         for (int c = threadIdx.x & (lanes - 1); c < a.units; c += lanes)
         {
             Unit v[Rows];
@@ -47,7 +46,7 @@ typedef uint2 act4;
 typedef float4 act4;
 #endif
 
-ORTHRUS_KERNEL __launch_bounds__(256, 6) reverse_sequence(const ReverseArgs a)
+ORTHRUS_KERNEL reverse_sequence(const ReverseArgs a)
 {
     if (a.in_fours) reverse<act4>(a);
     else reverse<act>(a);

@@ -49,7 +49,9 @@ public readonly unsafe struct Tensor
         }
     }
 
-    internal nint Address => Block.Pointer + (nint)_offset;
+    /// <summary>Address of the first element in the device's memory, for kernels. On a CUDA device it is a CUdeviceptr.</summary>
+    /// <exception cref="LifetimeException">The tensor is absent, or its scope is gone.</exception>
+    public nint Address => Block.Pointer + (nint)_offset;
 
     /// <summary>0 for an absent tensor: what kernels take for an optional operand.</summary>
     internal nint AddressOrZero => IsNone ? 0 : Address;

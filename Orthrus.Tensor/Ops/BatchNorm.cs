@@ -276,6 +276,11 @@ public sealed partial class BatchNorm : IOp<BatchNorm.Attr>
         yield return new("several blocks", new(true), SampleInput.Normal(new Shape(2, 77, 3), 1, 3), Channels(3), Channels(3), none, none, none);
         // A variance taken as mean of squares less square of mean loses its digits here.
         yield return new("large mean", new(true), SampleInput.Normal(new Shape(40, 3), 1, 300), Channels(3), Channels(3), none, none, none);
+        // Several tiles of rows and several blocks of channels, where a GPU does not keep the operand in its shared memory.
+        yield return new("several tiles", new(true), SampleInput.Normal(new Shape(2, 240, 132), 1, 2), Channels(132), Channels(132), Channels(132), Positive(132),
+            SampleInput.IntValues(new Shape(2), DType.U8, 130, 240));
+        yield return new("long lengths", new(true), SampleInput.Normal(new Shape(2, 4, 6)), Channels(6), Channels(6), none, none, SampleInput.IntValues(new Shape(2), DType.I64, 0, 3));
+        yield return new("evaluation, several tiles", new(false), SampleInput.Normal(new Shape(300, 8)), Channels(8), Channels(8), Channels(8), Positive(8), none);
         yield return new("evaluation", new(false), SampleInput.Normal(new Shape(2, 7, 5)), Channels(5), Channels(5), Channels(5), Positive(5), none);
         yield return new("evaluation, large eps", new(false, 0.1), SampleInput.Normal(new Shape(1, 70)), Channels(70), Channels(70), Channels(70), Positive(70), none);
         yield return new("bench", new(true), SampleInput.Normal(new Shape(4096, 512)), Channels(512), Channels(512), Channels(512), Positive(512), none) { Bench = true };

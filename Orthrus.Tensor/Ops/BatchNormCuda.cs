@@ -13,9 +13,9 @@ public sealed partial class BatchNorm
 
     private const int Threads = 256;
     // Resident kernels: channels and threads of a block, and what they need of shared memory besides the tile.
-    private const int ResidentChannels = 8, ResidentThreads = 512, ResidentRoom = 1024;
-    // Rows of a block that only normalises.
-    private const int ApplyRows = 64;
+    private const int ResidentChannels = 8, ResidentThreads = 512, ResidentRoom = 128 * sizeof(float);
+    // Shared memory of the others: two sums of each channel, eight warps, 128 channels; and a number per warp.
+    private const int StreamedBytes = (2 * 8 * 128 + 8) * sizeof(float);
 
     [StructLayout(LayoutKind.Sequential)]
     private struct CudaArgs
@@ -37,14 +37,19 @@ public sealed partial class BatchNorm
         internal readonly int ChannelBlocks => CudaGrid.Cover(C, InFours != 0 ? 128 : 32);
 
         /// <summary>Rows of a tile that gives partial statistics: about a thousand blocks, and partial sums that cost little beside what they sum. By shape alone, for the order of sums.</summary>
-        internal readonly int TileRows => (int)Math.Clamp(((long)Rows * ChannelBlocks / 1024 + 31) / 32 * 32, 128, 512);
+        internal readonly int TileRows => RowsFrom(128);
+
+        /// <summary>Rows of a block that only normalises.</summary>
+        internal readonly int ApplyRows => RowsFrom(32);
+
+        private readonly int RowsFrom(int least) => (int)Math.Clamp(((long)Rows * ChannelBlocks / 1024 + 31) / 32 * 32, least, 512);
     }
 
     /// <inheritdoc/>
     public static void ForwardCuda(in OpArgs args, in Attr attr)
     {
         var device = args.Cuda;
-        var a = Common(args.Inputs, args.Outputs, attr, args.Inputs[X].Address | args.Outputs[Y].Address);
+        var a = Common(args.Inputs, args.Outputs, attr, args.Inputs[Bias].Address | args.Outputs[Y].Address);
         a.Bias = args.Inputs[Bias].Address;
         a.Y = args.Outputs[Y].Address;
         if (a.Rows == 0 || a.C == 0) return;
@@ -58,10 +63,10 @@ public sealed partial class BatchNorm
             }
             var tiles = a.Tiled(a.TileRows);
             a.Partial = args.Scratch.Empty(new Shape(checked((2 * a.C + 1) * a.Tiles)), DType.F32).Address;
-            device.Launch(MomentsKernel, DType.F32, tiles, Threads, 0, a);
-            device.Launch(StatisticsKernel, DType.F32, CudaGrid.Cover(a.C, 32), Threads, 0, a);
+            device.Launch(MomentsKernel, DType.F32, tiles, Threads, StreamedBytes, a);
+            device.Launch(StatisticsKernel, DType.F32, CudaGrid.Cover(a.C, 32), Threads, StreamedBytes, a);
         }
-        device.Launch(ApplyKernel, DType.F32, a.Tiled(ApplyRows), Threads, 0, a);
+        device.Launch(ApplyKernel, DType.F32, a.Tiled(a.ApplyRows), Threads, 0, a);
     }
 
     /// <inheritdoc/>
@@ -70,7 +75,7 @@ public sealed partial class BatchNorm
         var device = args.Cuda;
         Tensor dy = args.OutputGrads[Y], dx = args.InputGrads[X], dweight = args.InputGrads[Weight], dbias = args.InputGrads[Bias];
         if (dx.IsNone && dweight.IsNone && dbias.IsNone) return;
-        var a = Common(args.Inputs, args.Outputs, attr, args.Inputs[X].Address | dy.Address | dx.AddressOrZero);
+        var a = Common(args.Inputs, args.Outputs, attr, dy.Address | dx.AddressOrZero);
         (a.Dy, a.Dx, a.DWeight, a.DBias) = (dy.Address, dx.AddressOrZero, dweight.AddressOrZero, dbias.AddressOrZero);
         if (a.C == 0) return;
         if (attr.Training && Fits(device, a.Rows, 2))
@@ -82,12 +87,12 @@ public sealed partial class BatchNorm
         // In evaluation dx alone needs no sums.
         bool sums = attr.Training || !dweight.IsNone || !dbias.IsNone;
         if (sums) a.Partial = args.Scratch.Empty(new Shape(checked(2 * a.C * (a.Tiles + 1))), DType.F32).Address;
-        device.Launch(GradientSumsKernel, DType.F32, tiles, Threads, 0, a);
-        if (sums) device.Launch(GradientTotalsKernel, DType.F32, new CudaGrid(CudaGrid.Cover(a.C, 32), 2), Threads, 0, a);
+        device.Launch(GradientSumsKernel, DType.F32, tiles, Threads, StreamedBytes, a);
+        if (sums) device.Launch(GradientTotalsKernel, DType.F32, new CudaGrid(CudaGrid.Cover(a.C, 32), 2), Threads, StreamedBytes, a);
         if (!attr.Training || dx.IsNone) return;
         // The totals lie behind the tiles of the sums.
         a.Partial += (nint)(2L * a.Tiles * a.C * sizeof(float));
-        device.Launch(GradientApplyKernel, DType.F32, a.Tiled(ApplyRows), Threads, 0, a);
+        device.Launch(GradientApplyKernel, DType.F32, a.Tiled(a.ApplyRows), Threads, 0, a);
     }
 
     private static CudaArgs Common(ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, in Attr attr, nint addresses)
@@ -99,14 +104,13 @@ public sealed partial class BatchNorm
             Rows = checked((int)s.Rows), C = s.Last, L = s.Rank == 3 ? s[1] : 1,
             Eps = (float)attr.Eps, Momentum = (float)attr.Momentum, Keep = (float)(1 - attr.Momentum),
         };
-        a.InFours = a.C % 4 == 0 && CudaElements.Fours(DType.F32, addresses) ? 1 : 0;
-        if (!attr.Training) return a;
-        (a.Mean, a.Scale) = (outputs[SavedMean].Address, outputs[SavedScale].Address);
+        if (attr.Training) (a.Mean, a.Scale) = (outputs[SavedMean].Address, outputs[SavedScale].Address);
+        a.InFours = a.C % 4 == 0 && CudaElements.Fours(DType.F32, addresses | a.X | a.Weight | a.RunningMean | a.RunningVar | a.Mean | a.Scale) ? 1 : 0;
         if (!inputs[Lengths].IsNone) (a.Lengths, a.LengthBytes) = (inputs[Lengths].Address, inputs[Lengths].DType.Size());
         return a;
     }
 
-    private static int ResidentBytes(int rows, int tiles) => rows * ResidentChannels * tiles * sizeof(float);
+    private static int ResidentBytes(int rows, int tiles) => ResidentRoom + rows * ResidentChannels * tiles * sizeof(float);
 
-    private static bool Fits(CudaDevice device, int rows, int tiles) => (long)rows * ResidentChannels * tiles * sizeof(float) + ResidentRoom <= device.SharedPerBlock;
+    private static bool Fits(CudaDevice device, int rows, int tiles) => ResidentRoom + (long)rows * ResidentChannels * tiles * sizeof(float) <= device.SharedPerBlock;
 }

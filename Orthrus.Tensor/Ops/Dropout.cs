@@ -84,6 +84,7 @@ public sealed class Dropout : IOp<Dropout.Attr>
 
     private static void Launch(CudaDevice device, DType dtype, in Tensor x, in Tensor y, in Attr attr)
     {
+        const int groupsOfThread = 4;
         ulong threshold = Threshold(attr);
         if (threshold > uint.MaxValue)
         {
@@ -97,7 +98,7 @@ public sealed class Dropout : IOp<Dropout.Attr>
             Scale = 1 / (float)(1 - attr.Probability),
         };
         // The first counter may begin up to three elements before the first.
-        device.Launch(Kernel, dtype, x.Count == 0 ? 0 : CudaGrid.Cover(x.Count + (long)(attr.Offset & 3), CudaElements.PerBlock), CudaElements.Threads, 0, a);
+        device.Launch(Kernel, dtype, x.Count == 0 ? 0 : CudaGrid.Cover(x.Count + (long)(attr.Offset & 3), groupsOfThread * CudaElements.PerBlock), CudaElements.Threads, 0, a);
     }
 
     // 64 bits, because with p = 1 no word is large enough.

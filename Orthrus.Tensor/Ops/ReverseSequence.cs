@@ -120,6 +120,7 @@ public sealed class ReverseSequence : IOp<NoAttr>
     {
         yield return new("lengths", default, SampleInput.Normal(new Shape(4, 7, 5)), SampleInput.IntValues(new Shape(4), DType.I32, 7, 4, 1, 0));
         yield return new("several items", default, SampleInput.Normal(new Shape(2, 131, 2)), SampleInput.IntValues(new Shape(2), DType.I32, 130, 65));
+        yield return new("wide rows", default, SampleInput.Normal(new Shape(2, 5, 1100)), SampleInput.IntValues(new Shape(2), DType.I32, 5, 3));
         yield return new("whole", default, SampleInput.Normal(new Shape(2, 6, 3)), SampleInput.Absent);
         yield return new("bench", default, SampleInput.Normal(new Shape(8, 1024, 512)), SampleInput.Absent) { Bench = true };
     }

@@ -1,11 +1,14 @@
 using System.Numerics;
+using System.Text.RegularExpressions;
 using CustomOp;
 using Orthrus.Tensor;
+using Orthrus.Tensor.Cuda;
+using Orthrus.TestSupport;
 
 namespace Orthrus.Autograd.Tests;
 
 /// <summary>The example of a user's own operator passes the check, and a slip in it does not.</summary>
-public class CustomOpTests
+public partial class CustomOpTests
 {
     [Fact]
     public void The_example_runs_and_passes()
@@ -25,7 +28,29 @@ public class CustomOpTests
         Assert.Equal(0, code);
         Assert.Contains("all within their bounds", text.ToString());
         Assert.Contains("d/d beta", text.ToString());
+        if (Nvrtc.IsAvailable) Assert.Matches(@"swish +several blocks +BF16 .* ok", text.ToString());
+        else Assert.Contains("NVRTC was not found", text.ToString());
     }
+
+    [Fact]
+    public void The_page_about_operators_shows_the_example()
+    {
+        string page = Read("docs", "ADD-AN-OP.md"), table = Read("Orthrus.Tensor", "Ops", "OpTable.cs");
+        string[] csharp = [.. CSharpBlock().Matches(page).Select(m => m.Groups[1].Value)];
+        Assert.Equal(2, csharp.Length);
+        Assert.Equal(Read("examples", "CustomOp", "Swish.cs"), csharp[0]);
+        Assert.Equal(Read("examples", "CustomOp", "swish.cu"), CudaBlock().Match(page).Groups[1].Value);
+        // The row as the table's other rows are written.
+        Assert.Contains(csharp[1].Replace("Swish", "ReverseSequence"), table);
+    }
+
+    private static string Read(params string[] path) => File.ReadAllText(Path.Combine([TestPaths.Repository, .. path])).ReplaceLineEndings("\n");
+
+    [GeneratedRegex("(?ms)^```csharp\\n(.*?)^```")]
+    private static partial Regex CSharpBlock();
+
+    [GeneratedRegex("(?ms)^```cuda\\n(.*?)^```")]
+    private static partial Regex CudaBlock();
 
     [Fact]
     public void A_broken_variant_is_caught()
