@@ -28,6 +28,12 @@ DEVICE void copy_one(float* to, const float* from, bool valid)
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" :: "r"((u32)__cvta_generic_to_shared(to)), "l"(from), "r"(valid ? 4 : 0) : "memory");
 }
 
+// The same without questions, to a fixed number of bytes behind a place in shared memory.
+template <int Bytes> DEVICE void copy_quad(u32 to, const float* from)
+{
+    asm volatile("cp.async.cg.shared.global [%0+%2], [%1], 16;" :: "r"(to), "l"(from), "n"(Bytes) : "memory");
+}
+
 // Begins to bring numbers k to k + 3 of a row; those beyond the width, or of a row that does not exist, are 0.
 DEVICE void fetch(float4* to, const float* base, i64 row, bool exists, int k, int width, bool vector)
 {
@@ -54,6 +60,12 @@ DEVICE void arrive()
 }
 #else
 // Straight through registers: other blocks of the multiprocessor cover the wait.
+template <int Bytes> DEVICE void copy_quad(u32 to, const float* from)
+{
+    float4 q = *(const float4*)from;
+    asm volatile("st.shared.v4.f32 [%0+%5], {%1, %2, %3, %4};" :: "r"(to), "f"(q.x), "f"(q.y), "f"(q.z), "f"(q.w), "n"(Bytes) : "memory");
+}
+
 DEVICE void fetch(float4* to, const float* base, i64 row, bool exists, int k, int width, bool vector)
 {
     const float* from = base + row * width + k;
@@ -96,6 +108,20 @@ DEVICE int anew(int x)
 DEVICE void fetch_sides(float4* stage, const Tile& t, int k)
 {
     int id = anew(threadIdx.x), width = anew(t.width), row = id >> 2, quad = id & 3, at = 4 * row + (quad ^ (row >> 1 & 3));
+    if (t.vector && t.row_count >= Rows && t.column_count >= Columns && k + 16 <= width)
+    {
+        u32 to = (u32)__cvta_generic_to_shared(stage + at);
+        i64 from = (i64)row * width + k + 4 * quad, step = 32 * (i64)width;
+        const float* x = t.rows + from;
+        copy_quad<0>(to, x);
+        copy_quad<2048>(to, x + step);
+        const float* y = t.columns + from;
+        copy_quad<2 * 2048>(to, y);
+        copy_quad<3 * 2048>(to, y += step);
+        copy_quad<4 * 2048>(to, y += step);
+        copy_quad<5 * 2048>(to, y += step);
+        return;
+    }
     #pragma unroll
     for (int i = 0; i < 2; i++) fetch(stage + at + 128 * i, t.rows, row + 32 * i, row + 32 * i < t.row_count, k + 4 * quad, width, t.vector);
     #pragma unroll
@@ -106,6 +132,17 @@ DEVICE void fetch_sides(float4* stage, const Tile& t, int k)
 DEVICE void fetch_columns(float4* stage, const Tile& t, int first, int d)
 {
     int id = anew(threadIdx.x), width = anew(t.width), row = id >> 5, quad = id & 31;
+    if (t.vector && t.column_count >= first + 16 && d + Chunk <= width)
+    {
+        u32 to = (u32)__cvta_generic_to_shared(stage + 32 * row + quad);
+        i64 step = 4 * (i64)width;
+        const float* y = t.columns + (i64)(first + row) * width + d + 4 * quad;
+        copy_quad<0>(to, y);
+        copy_quad<2048>(to, y += step);
+        copy_quad<2 * 2048>(to, y += step);
+        copy_quad<3 * 2048>(to, y += step);
+        return;
+    }
     #pragma unroll
     for (int i = 0; i < 4; i++)
         fetch(stage + 32 * (row + 4 * i) + quad, t.columns, first + row + 4 * i, first + row + 4 * i < t.column_count, d + 4 * quad, width, t.vector);
@@ -120,19 +157,17 @@ DEVICE int thread_column() { return (threadIdx.x >> 5 & 1) * 8 + (threadIdx.x & 
 DEVICE void multiply(float (&s)[8][8], const float4* stage)
 {
     int ty = thread_row(), tx = thread_column();
-    const float4* x = stage + 4 * ty;
-    const float4* y = stage + 4 * Rows + 4 * tx;
+    int x = 4 * ty + (ty >> 1 & 3), y = 4 * Rows + 4 * tx + (tx >> 1 & 3);
     #pragma unroll 1
     for (int q = 0; q < 4; q++)
     {
-        int qx = q ^ (ty >> 1 & 3), qy = q ^ (tx >> 1 & 3);
         float4 b[8];
         #pragma unroll
-        for (int j = 0; j < 8; j++) b[j] = y[64 * j + qy];
+        for (int j = 0; j < 8; j++) b[j] = stage[(y ^ q) + 64 * j];
         #pragma unroll
         for (int i = 0; i < 8; i++)
         {
-            float4 a = x[32 * i + qx];
+            float4 a = stage[(x ^ q) + 32 * i];
             #pragma unroll
             for (int j = 0; j < 8; j++) s[i][j] = fmaf(a.x, b[j].x, s[i][j]);
             #pragma unroll
