@@ -160,6 +160,7 @@ template <int BM_, int BN_, int WM_, int WN_, int Depth_, int Blocks_> struct Sh
 };
 
 #ifdef ORTHRUS_BF16
+typedef Shape<256, 128, 64, 64, 32, 1> Huge;
 typedef Shape<128, 128, 64, 64, 32, 2> Large;
 typedef Shape<128, 64, 64, 32, 32, 3> Medium;
 typedef Shape<64, 32, 16, 32, 64, 6> Thin;
@@ -675,10 +676,9 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
     }
 };
 
-template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Full> DEVICE void linear(const LinearArgs& p)
+template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Full> DEVICE void linear(const LinearArgs& p, char* shared)
 {
     typedef Product<S, AcrossA, AcrossB, Aligned> P;
-    __shared__ __align__(128) char shared[P::SharedBytes];
     Range r = range_of<S::BM, S::BN>(p);
     u32 address = shared_address(shared);
     P product(address);
@@ -736,12 +736,20 @@ template <bool Across, int Width, int Depth, bool Aligned, int Threads> struct S
     }
 };
 
-template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Full> DEVICE void linear(const LinearArgs& p)
+template <class S, bool AcrossA, bool AcrossB, bool Aligned> struct Product
 {
     typedef Source<AcrossA, S::BM, S::Depth, Aligned, S::Threads> SourceA;
     typedef Source<AcrossB, S::BN, S::Depth, Aligned, S::Threads> SourceB;
+    enum { StageFloats = SourceA::Floats + SourceB::Floats, SharedBytes = 2 * 4 * StageFloats };
+};
+
+template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Full> DEVICE void linear(const LinearArgs& p, char* room)
+{
+    typedef Product<S, AcrossA, AcrossB, Aligned> P;
+    typedef typename P::SourceA SourceA;
+    typedef typename P::SourceB SourceB;
     const int MB = S::TM / 4, NB = S::TN / 4;
-    __shared__ __align__(16) float shared[2][SourceA::Floats + SourceB::Floats];
+    float* shared[2] = { (float*)room, (float*)room + P::StageFloats };
     Range r = range_of<S::BM, S::BN>(p);
     // A warp has 8 threads across and 4 down.
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, across = S::BN / S::TN / 8;
@@ -833,16 +841,36 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Ful
 
 // ---- Entry points ---------------------------------------------------------------------------------------------------------------------------------------
 
+#define LINEAR_TILE(name, S, acrossA, acrossB, aligned, Out, full) \
+    ORTHRUS_KERNEL __launch_bounds__(S::Threads, S::Blocks) name(const LinearArgs p) \
+    { \
+        __shared__ __align__(128) char shared[Product<S, acrossA, acrossB, aligned>::SharedBytes]; \
+        linear<S, acrossA, acrossB, aligned, Out, full>(p, shared); \
+    }
+
 // Tiles for wide, narrower and thin results, all for operands, results, bias and residual whose rows begin at multiples of 16 bytes; loose is for any others.
 #define LINEAR(name, acrossA, acrossB, Out, full) \
-    ORTHRUS_KERNEL __launch_bounds__(Large::Threads, Large::Blocks) name##_large(const LinearArgs p) { linear<Large, acrossA, acrossB, true, Out, full>(p); } \
-    ORTHRUS_KERNEL __launch_bounds__(Medium::Threads, Medium::Blocks) name##_medium(const LinearArgs p) { linear<Medium, acrossA, acrossB, true, Out, full>(p); } \
-    ORTHRUS_KERNEL __launch_bounds__(Thin::Threads, Thin::Blocks) name##_thin(const LinearArgs p) { linear<Thin, acrossA, acrossB, true, Out, full>(p); } \
-    ORTHRUS_KERNEL __launch_bounds__(Loose::Threads, Loose::Blocks) name##_loose(const LinearArgs p) { linear<Loose, acrossA, acrossB, false, Out, full>(p); }
+    LINEAR_TILE(name##_large, Large, acrossA, acrossB, true, Out, full) \
+    LINEAR_TILE(name##_medium, Medium, acrossA, acrossB, true, Out, full) \
+    LINEAR_TILE(name##_thin, Thin, acrossA, acrossB, true, Out, full) \
+    LINEAR_TILE(name##_loose, Loose, acrossA, acrossB, false, Out, full)
 
 LINEAR(linear_forward, false, false, act, true)
 LINEAR(linear_input_grad, false, true, act, false)
 LINEAR(linear_weight_grad, true, true, float, false)
+
+#ifdef ORTHRUS_BF16
+// The tile that asks least of shared memory's bandwidth. Its 72 KB are more than a kernel can declare.
+#define LINEAR_HUGE(name, acrossA, acrossB, Out, full) \
+    ORTHRUS_KERNEL __launch_bounds__(Huge::Threads, Huge::Blocks) name##_huge(const LinearArgs p) \
+    { \
+        extern __shared__ __align__(128) char dynamic[]; \
+        linear<Huge, acrossA, acrossB, true, Out, full>(p, dynamic); \
+    }
+
+LINEAR_HUGE(linear_forward, false, false, act, true)
+LINEAR_HUGE(linear_input_grad, false, true, act, false)
+#endif
 
 struct LinearSumArgs
 {

@@ -31,7 +31,7 @@ internal sealed unsafe class ProgramDecoder
 
     public KernelProgram Decode(PtxFunction kernel)
     {
-        PlaceModuleShared();
+        PlaceModuleShared(kernel);
         FunctionDecoder main = DecoderOf(kernel, null);
         for (int k = 0; k < order.Count; k++)
             order[k].Run();
@@ -130,17 +130,22 @@ internal sealed unsafe class ProgramDecoder
         return symbol;
     }
 
-    private void PlaceModuleShared()
+    /// <summary>
+    /// Only what the kernel and the functions it may call name: shared variables of other kernels, which compilers put at module scope where one of
+    /// them has dynamic shared memory, take no room.
+    /// </summary>
+    private void PlaceModuleShared(PtxFunction kernel)
     {
+        (List<PtxFunction> functions, HashSet<string> names) = Reached(kernel);
         foreach (PtxVariable variable in module.Variables)
         {
-            if (variable.Space == StateSpace.Shared && !(variable.IsExtern && variable.Elements == 0))
+            if (variable.Space == StateSpace.Shared && !(variable.IsExtern && variable.Elements == 0) && names.Contains(variable.Name))
                 sharedSymbols[variable.Name] = PlaceShared(variable);
         }
 
         // Variables of functions follow while these are decoded; dynamic memory comes last, and its offset must be known before.
         int reserved = staticShared;
-        foreach (PtxFunction function in module.Functions)
+        foreach (PtxFunction function in functions)
         {
             foreach (PtxVariable variable in function.Variables)
             {
@@ -151,7 +156,7 @@ internal sealed unsafe class ProgramDecoder
 
         foreach (PtxVariable variable in module.Variables)
         {
-            if (variable.Space != StateSpace.Shared || !variable.IsExtern || variable.Elements != 0)
+            if (variable.Space != StateSpace.Shared || !variable.IsExtern || variable.Elements != 0 || !names.Contains(variable.Name))
                 continue;
             int alignment = Math.Max(16, variable.Alignment);
             reserved = (reserved + alignment - 1) & -alignment;
@@ -159,12 +164,47 @@ internal sealed unsafe class ProgramDecoder
 
         foreach (PtxVariable variable in module.Variables)
         {
-            if (variable.Space == StateSpace.Shared && variable.IsExtern && variable.Elements == 0)
+            if (variable.Space == StateSpace.Shared && variable.IsExtern && variable.Elements == 0 && names.Contains(variable.Name))
             {
                 sharedSymbols[variable.Name] = new Symbol(StateSpace.Shared, (ulong)reserved, variable);
                 sharedVariables.Add((variable.Name, reserved, 0));
                 dynamicStart = reserved;
             }
+        }
+    }
+
+    /// <summary>The kernel with all functions whose names it or they contain, and all names in them.</summary>
+    private (List<PtxFunction> Functions, HashSet<string> Names) Reached(PtxFunction kernel)
+    {
+        var functions = new List<PtxFunction> { kernel };
+        var names = new HashSet<string>();
+        for (int k = 0; k < functions.Count; k++)
+        {
+            foreach (PtxInstruction instruction in functions[k].Instructions)
+            {
+                foreach (Operand operand in instruction.Operands)
+                    Name(operand);
+                if (instruction.Call is not { } call)
+                    continue;
+                names.Add(call.Target);
+                foreach (Operand argument in call.Arguments)
+                    Name(argument);
+            }
+
+            foreach (PtxFunction function in module.Functions)
+            {
+                if (names.Contains(function.Name) && !functions.Contains(function))
+                    functions.Add(function);
+            }
+        }
+
+        return (functions, names);
+
+        void Name(Operand operand)
+        {
+            names.Add(operand.Name);
+            foreach (Operand item in operand.Items)
+                Name(item);
         }
     }
 

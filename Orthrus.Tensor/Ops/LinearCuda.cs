@@ -41,23 +41,25 @@ public sealed partial class Linear
     }
 
     /// <summary>A block's tile of the result.</summary>
-    internal readonly record struct CudaTile(string Name, int Rows, int Columns, int ThreadsF32, int ThreadsBF16)
+    internal readonly record struct CudaTile(string Name, int Rows, int Columns, int ThreadsF32, int ThreadsBF16, int DynamicShared = 0)
     {
         internal long Blocks(long m, long n) => (m + Rows - 1) / Rows * ((n + Columns - 1) / Columns);
         internal int Threads(DType dtype) => dtype == DType.BF16 ? ThreadsBF16 : ThreadsF32;
     }
 
-    /// <summary>Tiles by falling size. The last one takes operands of any alignment.</summary>
-    internal static readonly CudaTile[] CudaTiles = [new("large", 128, 128, 256, 128), new("medium", 128, 64, 128, 128), new("thin", 64, 32, 128, 128), new("loose", 64, 64, 128, 128)];
-    private const int Thin = 2, Loose = 3;
+    /// <summary>Tiles by falling size, the first for BF16 results alone. The last one takes operands of any alignment.</summary>
+    internal static readonly CudaTile[] CudaTiles =
+        [new("huge", 256, 128, 0, 256, 3 * (256 + 128) * 32 * 2), new("large", 128, 128, 256, 128), new("medium", 128, 64, 128, 128), new("thin", 64, 32, 128, 128), new("loose", 64, 64, 128, 128)];
+    private const int Huge = 0, Thin = 3, Loose = 4;
 
     /// <summary>Kernels of a product, one for each tile.</summary>
     internal static readonly CudaKernel[] ForwardKernels = KernelsOf("linear_forward"), InputGradKernels = KernelsOf("linear_input_grad"), WeightGradKernels = KernelsOf("linear_weight_grad");
     private static readonly CudaKernel SumKernel = new("linear", "linear_sum"), BiasGradKernel = new("linear", "linear_bias_grad");
 
     // Slices of the rows in sums over rows: enough to fill a device, and so long that adding their sums costs little. The shapes alone determine them.
-    private const int WantedBlocks = 256, LeastSlice = 512, SliceMultiple = 64, LeastBiasSlice = 64, MostBiasSlices = 128;
+    private const int WantedBlocks = 128, LeastSlice = 512, SliceMultiple = 64, LeastBiasSlice = 64, MostBiasSlices = 128;
 
+    // The huge tile has no weight gradient: twice as many slices would be needed to fill a device, and their sums cost more than it saves.
     private static CudaKernel[] KernelsOf(string product) => Array.ConvertAll(CudaTiles, t => new CudaKernel("linear", $"{product}_{t.Name}"));
 
     /// <inheritdoc/>
@@ -89,6 +91,7 @@ public sealed partial class Linear
     {
         var a = Product(dy, o, x, k, dw, o, k, rows);
         int tile = Choose(a, args.DType, DType.F32, 1);
+        // Slices fill the device, not tiles: the choice must not depend on it.
         int slices = (int)Math.Clamp(WantedBlocks / Math.Max(1, CudaTiles[tile].Blocks(o, k)), 1, Math.Max(1, rows / LeastSlice));
         a.Slice = checked((int)((rows + slices - 1) / slices + SliceMultiple - 1) / SliceMultiple * SliceMultiple);
         slices = rows == 0 ? 1 : (int)((rows + a.Slice - 1) / a.Slice);
@@ -132,11 +135,11 @@ public sealed partial class Linear
     }
 
     private static void Launch(CudaDevice device, DType dtype, CudaKernel kernel, int tile, in CudaArgs a, int slices) =>
-        device.Launch(kernel, dtype, checked((int)(CudaTiles[tile].Blocks(a.M, a.N) * slices)), CudaTiles[tile].Threads(dtype), 0, a);
+        device.Launch(kernel, dtype, checked((int)(CudaTiles[tile].Blocks(a.M, a.N) * slices)), CudaTiles[tile].Threads(dtype), CudaTiles[tile].DynamicShared, a);
 
     /// <summary>
-    /// The largest tile that the result fills and that gives three of four multiprocessors a block, else the smallest. The bits of the result do not depend on it: the sum of an element runs in
-    /// the same order in all of them.
+    /// The largest tile that the result fills and that gives three of four multiprocessors a block, else the smallest. A multiprocessor holds one huge block at a time, so there must be
+    /// whole rounds of them, nearly. The bits of the result do not depend on the choice: the sum of an element runs in the same order in all tiles.
     /// </summary>
     internal static int Choose(in CudaArgs a, DType dtype, DType result, int multiprocessors)
     {
@@ -144,10 +147,13 @@ public sealed partial class Linear
         // Where k runs across the rows of an operand, its rows are as long as the result's.
         bool aligned = Aligned(a.A, a.PitchA, vector) && Aligned(a.B, a.PitchB, vector) && Aligned(a.C, a.PitchC, 16 / result.Size()) && a.Bias % 16 == 0 && a.Residual % 16 == 0;
         if (!aligned) return Loose;
-        for (int tile = 0; tile < Thin; tile++)
+        if (result == DType.BF16 && a.N > CudaTiles[Huge].Columns / 2 && FillsRounds(CudaTiles[Huge].Blocks(a.M, a.N), multiprocessors)) return Huge;
+        for (int tile = Huge + 1; tile < Thin; tile++)
             if (2 * a.N > CudaTiles[tile].Columns && 2 * a.M > CudaTiles[tile].Rows && 4 * CudaTiles[tile].Blocks(a.M, a.N) >= 3 * multiprocessors) return tile;
         return Thin;
     }
+
+    private static bool FillsRounds(long blocks, int multiprocessors) => 10 * blocks >= 9 * ((blocks + multiprocessors - 1) / multiprocessors * multiprocessors);
 
     private static bool Aligned(nint address, long pitch, int vector) => address % 16 == 0 && pitch % vector == 0;
 }

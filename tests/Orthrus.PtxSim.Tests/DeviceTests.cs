@@ -83,6 +83,30 @@ public class DeviceTests
     }
 
     [Fact]
+    public void SharedVariablesCountForTheKernelsThatNameThem()
+    {
+        // As compilers write modules in which one kernel has dynamic shared memory: everything at module scope.
+        const string Text = Ptx.Head + """
+            .shared .align 16 .b8 first[40000];
+            .shared .align 4 .b8 second[8];
+            .shared .align 4 .b8 third[16];
+            .extern .shared .align 16 .b8 dynamic[];
+            .func inner() { .reg .b32 %r<2>; mov.u32 %r1, third; st.shared.u32 [%r1], 1; ret; }
+            .visible .entry large() { .reg .b32 %r<2>; mov.u32 %r1, first; st.shared.u32 [%r1+39996], 1; ret; }
+            .visible .entry small() { .reg .b32 %r<2>; st.shared.u32 [second+4], 1; call.uni inner, (); ret; }
+            .visible .entry open() { .reg .b32 %r<2>; mov.u32 %r1, dynamic; st.shared.u32 [%r1+28], 1; ret; }
+            """;
+        using SimDevice device = Small();
+        SimModule module = device.Load(PtxModule.Parse(Text));
+        Assert.Equal(40000, module["large"].StaticShared);
+        Assert.Equal(24, module["small"].StaticShared);
+        Assert.Equal(0, module["open"].StaticShared);
+        device.Launch(module["large"], 1, 32, 0);
+        device.Launch(module["small"], 1, 32, 0);
+        Assert.Equal(32, device.Launch(module["open"], 1, 32, 32).SharedBytes);
+    }
+
+    [Fact]
     public void LaunchesBeyondTheLimits()
     {
         using SimDevice device = Small();

@@ -43,13 +43,12 @@ internal static class Ptx
     public static float OneFloat(string body, float a, float b = 0, float c = 0) =>
         BitConverter.UInt32BitsToSingle(One(body, BitConverter.SingleToUInt32Bits(a), BitConverter.SingleToUInt32Bits(b), BitConverter.SingleToUInt32Bits(c)));
 
-    /// <summary>A kernel k(out, in, n) with its usual registers; %rd1 is out, %rd2 in, %r1 the thread, %r2 the block, %r3 = n, %r4 the lane.</summary>
+    /// <summary>A kernel k(out, in, n) with its usual registers; %rd1 is out, %rd2 in, %r1 the thread, %r2 the block, %r3 = n, %r4 the lane. Shared memory of the module is named buf.</summary>
     public static string Kernel(string body, string declarations = "", string module = "") => Head + module + "\n.visible .entry k(.param .u64 out, .param .u64 in, .param .u32 n) {\n" + declarations + Registers + """
 
         ld.param.u64 %rd1, [out]; ld.param.u64 %rd2, [in]; ld.param.u32 %r3, [n];
         mov.u32 %r1, %tid.x; mov.u32 %r2, %ctaid.x; mov.u32 %r4, %laneid;
-
-        """ + body + "\nret;\n}\n";
+        """ + (module.Contains(" buf[", StringComparison.Ordinal) ? "mov.u32 %q9, buf;\n" : "\n") + body + "\nret;\n}\n";
 
     /// <summary>Runs such a kernel; out has <paramref name="results"/> words, zero at first.</summary>
     public static (uint[] Out, LaunchReport Report) Run(string text, uint[] input, int results, Dim3 grid, Dim3 block, int shared = 0, int n = 0, SimOptions? options = null)
