@@ -38,13 +38,13 @@ public sealed unsafe partial class SimDriver
         {
             if (s.Capture is not { } capture)
                 return Fail(CudaResult.IllegalState, "the stream is not being recorded");
-            if (capture.Mode != CudaCaptureMode.Relaxed && capture.Thread != Environment.CurrentManagedThreadId)
-                return Fail(CudaResult.StreamCaptureWrongThread, "only the thread that began a recording may end it");
             if (capture.Origin != s)
                 return Spoil(capture, CudaResult.StreamCaptureUnmatched, "the recording was begun on another stream");
             lock (captures)
                 captures.Remove(capture);
             bool joined = capture.End();
+            if (capture.Mode != CudaCaptureMode.Relaxed && capture.Thread != Environment.CurrentManagedThreadId)
+                return Fail(CudaResult.StreamCaptureWrongThread, "only the thread that began a recording may end it; it is lost");
             if (s.Context.Error != CudaResult.Success)
                 return s.Context.Failed();
             if (capture.Spoilt is { } why)

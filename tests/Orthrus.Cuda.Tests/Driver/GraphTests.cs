@@ -168,7 +168,7 @@ public sealed unsafe class GraphTests
         thread.Start();
         thread.Join();
         Assert.Equal(CudaResult.StreamCaptureWrongThread, other);
-        Rig.Ok(rig.Driver.StreamEndCapture(a, &graph));
+        Assert.Equal(CudaResult.IllegalState, rig.Driver.StreamEndCapture(a, &graph));
         // A branch that is not joined.
         Rig.Ok(rig.Driver.StreamBeginCapture(a, CudaCaptureMode.Global));
         Rig.Ok(rig.Driver.EventRecord(e, a));
