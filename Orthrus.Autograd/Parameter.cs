@@ -27,6 +27,9 @@ public sealed class Parameter
     /// <summary>Extents of <see cref="Value"/>.</summary>
     public Shape Shape => Value.Shape;
 
+    /// <summary>Element type of the gradient: F32 also where the weights are BF16.</summary>
+    internal DType GradType => Value.DType == DType.BF16 ? DType.F32 : Value.DType;
+
     /// <summary>State that is saved with the weights but not trained.</summary>
     public bool IsBuffer { get; }
 
@@ -58,7 +61,7 @@ public sealed class Parameter
 
     internal Tensor NeedGradBuffer()
     {
-        if (GradBuffer.IsNone) GradBuffer = _scope.Empty(Value.Shape, Value.DType);
+        if (GradBuffer.IsNone) GradBuffer = _scope.Empty(Value.Shape, GradType);
         return GradBuffer;
     }
 
@@ -78,23 +81,29 @@ public sealed class ParameterStore : IDisposable
 
     /// <summary>Opens a store.</summary>
     /// <param name="device">Where the parameters live.</param>
-    /// <param name="dtype">F32, or F64 for checking.</param>
+    /// <param name="dtype">F32; F64 for checking; BF16 on a CUDA device: matrices are then BF16, everything else F32.</param>
     /// <exception cref="ShapeException">Another element type.</exception>
     public ParameterStore(Device device, DType dtype)
     {
-        if (dtype is not (DType.F32 or DType.F64)) throw new ShapeException($"parameters are F32 or F64, not {dtype}");
-        (Device, DType) = (device, dtype);
+        if (dtype is not (DType.F32 or DType.F64) && (dtype != DType.BF16 || device.Kind != DeviceKind.Cuda)) throw new ShapeException($"parameters on {device.Name} are F32 or F64, not {dtype}");
+        Activations = dtype;
+        (Device, DType) = (device, dtype == DType.BF16 ? DType.F32 : dtype);
         _scope = device.OpenScope();
     }
 
     /// <summary>Where the parameters live.</summary>
     public Device Device { get; }
 
-    /// <summary>Element type of parameters and real buffers.</summary>
+    /// <summary>Element type of parameters that are no matrices, and of real buffers.</summary>
     public DType DType { get; }
 
+    /// <summary>Element type of the activations that the parameters are made for: BF16, or that of the parameters.</summary>
+    public DType Activations { get; }
+
     /// <summary>A new trainable tensor of zeros.</summary>
-    public Parameter New(Shape shape) => new(_scope, shape, DType, buffer: false);
+    /// <param name="shape">Extents.</param>
+    /// <param name="precision"><see cref="Precision.Weight"/> for a matrix that operators multiply activations with; it follows their element type.</param>
+    public Parameter New(Shape shape, Precision precision = Precision.Wide) => new(_scope, shape, precision == Precision.Weight ? Activations : DType, buffer: false);
 
     /// <summary>A new tensor of zeros that is saved but not trained.</summary>
     public Parameter NewBuffer(Shape shape, DType? dtype = null) => new(_scope, shape, dtype ?? DType, buffer: true);

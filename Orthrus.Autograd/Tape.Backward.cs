@@ -78,6 +78,16 @@ public sealed unsafe partial class Tape
             if ((pending & 1) != 0) tape.AddGrad(tape._operands[node.Operands + i], inputGrads[i]);
     }
 
+    private static void BackwardCast(Tape tape, int n)
+    {
+        var node = tape._nodes[n];
+        var outputGrads = new TensorArray();
+        if (!tape.OutputGrads(node, outputGrads)) return;
+        int index = tape._operands[node.Operands];
+        using var scope = tape.Device.OpenScope();
+        tape.AddGrad(index, scope.Cast(outputGrads[0], tape._values[index].Tensor.DType));
+    }
+
     private bool OutputGrads(in Node node, Span<Tensor> grads)
     {
         bool any = false;
@@ -117,7 +127,7 @@ public sealed unsafe partial class Tape
             }
             else
             {
-                grads[i] = temporary.Empty(v.Tensor.Shape, v.Tensor.DType);
+                grads[i] = temporary.Empty(v.Tensor.Shape, root.Parameter is { } p ? p.GradType : v.Tensor.DType);
                 pending |= 1 << i;
             }
         }

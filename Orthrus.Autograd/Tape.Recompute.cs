@@ -48,7 +48,7 @@ public sealed unsafe partial class Tape
             if (v.IsNone) continue;
             ref var value = ref _values[Index(v)];
             if (v.Index < first || value.Root != v.Index) throw new GradientException("Recompute: a block returned one of its inputs or a view; it must return new values");
-            if (value.Tensor.DType is DType.F32 or DType.F64) value.Flags |= Flags.RequiresGrad;
+            if (value.Tensor.DType is DType.F32 or DType.F64 or DType.BF16) value.Flags |= Flags.RequiresGrad;
         }
         _blocks.Add(block);
         Record(&BackwardBlock, inputs, outputs, _blocks.Count - 1);

@@ -88,7 +88,7 @@ public sealed unsafe partial class Tape : IDisposable
     /// <exception cref="ShapeException">It is not made of real numbers.</exception>
     public Variable Input(in Tensor value)
     {
-        if (value.DType is not (DType.F32 or DType.F64)) throw new ShapeException($"an input of {value.DType} has no gradient: use Constant");
+        if (value.DType is not (DType.F32 or DType.F64 or DType.BF16)) throw new ShapeException($"an input of {value.DType} has no gradient: use Constant");
         return Leaf(value, _off ? 0 : Flags.RequiresGrad);
     }
 
@@ -124,6 +124,19 @@ public sealed unsafe partial class Tape : IDisposable
         var whole = _values[index].Tensor;
         long row = whole.Shape[0] == 0 ? 0 : whole.Count / whole.Shape[0];
         return Alias(index, whole.Rows(start, count), start * row, keepGrad: true);
+    }
+
+    /// <summary>The same numbers as another floating element type, rounded where it is narrower; the gradient is converted back. The variable itself where the type is the same.</summary>
+    /// <param name="variable">Real numbers.</param>
+    /// <param name="dtype">F32, F64, or BF16 on a CUDA device.</param>
+    public Variable Cast(Variable variable, DType dtype)
+    {
+        int index = Index(variable);
+        if (_values[index].Tensor.DType == dtype) return variable;
+        bool gradient = IsRecording && (_values[index].Flags & Flags.RequiresGrad) != 0;
+        var result = Add(_scope.Cast(_values[index].Tensor, dtype), Flags.Owned | Flags.Result | (gradient ? Flags.RequiresGrad : 0));
+        if (gradient) Record(&BackwardCast, [variable], [result], 0);
+        return result;
     }
 
     /// <summary>Runs an operator of one result.</summary>

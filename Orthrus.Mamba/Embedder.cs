@@ -18,7 +18,7 @@ public readonly record struct Embedded<TRecord>(TRecord Record, float[] Vector, 
 public delegate void PositionHandler<in TRecord>(TRecord record, int start, ReadOnlySpan<float> rows, ReadOnlySpan<double> rows64);
 
 /// <summary>
-/// Turns transcripts into embeddings on the CPU. A transcript walks through all layers in chunks with carried state, so memory does not depend
+/// Turns transcripts into embeddings, on the CPU or a CUDA device. On the CPU a transcript walks through all layers in chunks with carried state, so memory does not depend
 /// on its length, and the result is the same bits whatever the chunk length, the other records, and the number of threads. A bidirectional
 /// encoder cannot stream: it takes one whole record after the other, in memory that grows with the longest one (<see cref="BytesPerNucleotide"/>).
 /// </summary>
@@ -32,6 +32,7 @@ public sealed class Embedder : IDisposable
     private readonly StreamEngine? _engine;
     private readonly StreamScheduler? _scheduler;
     private readonly WholeRecordEncoder? _whole;
+    private readonly DeviceEncoder? _device;
     private readonly EmbedderOptions _options;
     private readonly int _threads;
     private readonly Lock _gate = new();
@@ -49,6 +50,11 @@ public sealed class Embedder : IDisposable
         Width = _options.VectorWidth > 0 ? VectorWidths.Checked(_options.VectorWidth) : VectorWidths.Default;
         Dimension = config.DModel;
         var sized = Sized(config, tensor);
+        if (_options.Device is { } device)
+        {
+            _device = new DeviceEncoder(device, config, sized, _options.DType, _options.Pooling);
+            return;
+        }
         if (config.Bidirectional)
         {
             _whole = new WholeRecordEncoder(config, sized, _options.DType, Width, _threads, _options.Pooling);
@@ -82,7 +88,7 @@ public sealed class Embedder : IDisposable
     public OrthrusModel? Model { get; }
 
     /// <summary>Device, dtype, vector width and threads in words.</summary>
-    public string Description => $"cpu, {_options.DType}, {Width}-bit vectors, {_threads} {(_threads == 1 ? "thread" : "threads")}";
+    public string Description => _options.Device is { } device ? $"{device.Name}, {_options.DType}" : $"cpu, {_options.DType}, {Width}-bit vectors, {_threads} {(_threads == 1 ? "thread" : "threads")}";
 
     /// <summary>Width of the embedding.</summary>
     public int Dimension { get; }
@@ -119,6 +125,7 @@ public sealed class Embedder : IDisposable
         ArgumentNullException.ThrowIfNull(records);
         ArgumentNullException.ThrowIfNull(tracks);
         ObjectDisposedException.ThrowIf(_disposed, this);
+        if (_device is not null) return InBatches(_device, records, tracks, positions);
         return _whole is null ? Stream(_engine!, _scheduler!, records, tracks, positions) : OneByOne(_whole, records, tracks, positions);
     }
 
@@ -220,6 +227,41 @@ public sealed class Embedder : IDisposable
         }
     }
 
+    private IEnumerable<Embedded<TRecord>> InBatches<TRecord>(DeviceEncoder encoder, IEnumerable<TRecord> records, Func<TRecord, ReadOnlyMemory<byte>> tracks, PositionHandler<TRecord>? positions)
+    {
+        Enter();
+        try
+        {
+            // So many positions are read ahead: records of nearly equal length are found among them.
+            const long window = 8L * DeviceEncoder.BatchPositions;
+            List<Record<TRecord>> ahead = [];
+            long waiting = 0;
+            using var source = records.GetEnumerator();
+            for (bool more = true; more;)
+            {
+                if (more = source.MoveNext())
+                {
+                    ahead.Add(Begin(source.Current, tracks, positions));
+                    waiting += ahead[^1].Tracks.Length;
+                }
+                if (more && waiting < window) continue;
+                // Positions are handed out in the order of input.
+                foreach (var batch in positions is null ? DeviceEncoder.Batches(ahead) : ahead.Select(r => new List<StreamRecord> { r })) encoder.Encode(batch);
+                foreach (var record in ahead)
+                {
+                    yield return Result(record.Item, record.Pool);
+                    ObjectDisposedException.ThrowIf(_disposed, this);
+                }
+                ahead.Clear();
+                waiting = 0;
+            }
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
     private void Enter()
     {
         lock (_gate)
@@ -245,11 +287,13 @@ public sealed class Embedder : IDisposable
         _scheduler?.Dispose();
         _engine?.Dispose();
         _whole?.Dispose();
+        _device?.Dispose();
     }
 
     private static EmbedderOptions Checked(EmbedderOptions o)
     {
-        if (o.DType is not (DType.F32 or DType.F64)) throw new ArgumentException($"embedding in {o.DType}: choose F32 or F64", nameof(o));
+        var other = o.Device is null ? DType.F64 : DType.BF16;
+        if (o.DType != DType.F32 && o.DType != other) throw new ArgumentException($"embedding in {o.DType} on {o.Device?.Name ?? "the CPU"}: choose F32 or {other}", nameof(o));
         if (!Enum.IsDefined(o.Pooling)) throw new ArgumentException($"pooling {o.Pooling}: choose Mean, Last or Max", nameof(o));
         if (o.Threads is < 0 or > MostThreads) throw new ArgumentException($"{o.Threads} threads: choose 1 to {MostThreads}, or 0 for one per processor", nameof(o));
         if (o.ChunkLength is < 0 or > LongestChunk) throw new ArgumentException($"chunks of {o.ChunkLength} positions: choose 1 to {LongestChunk}, or 0 for the default", nameof(o));

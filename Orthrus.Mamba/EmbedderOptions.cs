@@ -18,7 +18,9 @@ public sealed record EmbedderOptions
 {
     /// <summary>Threads, the calling one included, at most 1,024; 0 takes one per logical processor.</summary>
     public int Threads { get; init; }
-    /// <summary><see cref="DType.F32"/>, or <see cref="DType.F64"/> for checking.</summary>
+    /// <summary>The CUDA device to compute on; null for the CPU. It stays open; several embedders may use it one after the other. Threads, chunk length and vector width are then not read.</summary>
+    public CudaDevice? Device { get; init; }
+    /// <summary><see cref="DType.F32"/>; on the CPU also <see cref="DType.F64"/>, for checking; on a CUDA device also <see cref="DType.BF16"/>: activations in bfloat16, everything that adds up in float32.</summary>
     public DType DType { get; init; } = DType.F32;
     /// <summary>How positions become one vector.</summary>
     public Pooling Pooling { get; init; } = Pooling.Mean;

@@ -94,12 +94,12 @@ internal sealed class Encoder : IDisposable
 
     /// <summary>Embeds the queue in order; with a writer, per-position rows go to it and the vectors are not used.</summary>
     internal IEnumerable<(EmbedItem, EmbeddedVector)> Run(EmbedQueue queue, EmbeddingWriter? positions) =>
-        positions is null ? Vectors(queue.Items(), null, static _ => { }) : _wide ? Positions<double>(queue, positions) : Positions<float>(queue, positions);
+        positions is null ? Vectors(queue.Items(), null, static _ => { }, static () => { }) : _wide ? Positions<double>(queue, positions) : Positions<float>(queue, positions);
 
     private IEnumerable<(EmbedItem, EmbeddedVector)> Positions<T>(EmbedQueue queue, EmbeddingWriter writer) where T : unmanaged
     {
         var order = new PositionQueue<T>(writer);
-        return Vectors(Announced(), Take, order.Complete);
+        return Vectors(Announced(), Take, order.Complete, order.GoOn);
 
         IEnumerable<EmbedItem> Announced()
         {
@@ -119,7 +119,7 @@ internal sealed class Encoder : IDisposable
         }
     }
 
-    private IEnumerable<(EmbedItem, EmbeddedVector)> Vectors(IEnumerable<EmbedItem> items, PositionHandler<EmbedItem>? positions, Action<EmbedItem> done)
+    private IEnumerable<(EmbedItem, EmbeddedVector)> Vectors(IEnumerable<EmbedItem> items, PositionHandler<EmbedItem>? positions, Action<EmbedItem> done, Action goOn)
     {
         foreach (var result in _embedder.EmbedAll(items, static i => i.Transcript.Tracks, positions))
         {
@@ -127,6 +127,7 @@ internal sealed class Encoder : IDisposable
             done(result.Record);
             Interlocked.Add(ref _nucleotides, result.Record.Transcript.Length);
             yield return (result.Record, new EmbeddedVector(result.Vector, result.Vector64));
+            goOn();
         }
     }
 

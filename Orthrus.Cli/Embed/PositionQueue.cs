@@ -4,7 +4,8 @@ namespace Orthrus.Cli.Embed;
 
 /// <summary>
 /// Brings arrays of positions into the order of the records. The encoder works on several short records at once, so that positions of a
-/// later record may come before the earlier one is complete: those wait, those of the first unfinished record go straight to the writer.
+/// later record may come before the earlier one is complete: those wait, those of the first unfinished record go straight to the writer. Between
+/// <see cref="Complete"/> and <see cref="GoOn"/> the writer is left alone, whatever the encoder's threads deliver, so that it can be saved.
 /// </summary>
 internal sealed class PositionQueue<T>(EmbeddingWriter writer) where T : unmanaged
 {
@@ -19,6 +20,7 @@ internal sealed class PositionQueue<T>(EmbeddingWriter writer) where T : unmanag
     private readonly Dictionary<EmbedItem, Entry> _entries = new(ReferenceEqualityComparer.Instance);
     private readonly Queue<EmbedItem> _order = new();
     private readonly Lock _gate = new();
+    private bool _held;
 
     /// <summary>Announces a record, in input order.</summary>
     internal void Enter(EmbedItem item)
@@ -36,7 +38,7 @@ internal sealed class PositionQueue<T>(EmbeddingWriter writer) where T : unmanag
         lock (_gate)
         {
             var entry = _entries[item];
-            if (ReferenceEquals(_order.Peek(), item)) Write(entry, values);
+            if (!_held && ReferenceEquals(_order.Peek(), item)) Write(entry, values);
             else entry.Waiting.Add(values.ToArray());
         }
     }
@@ -50,7 +52,14 @@ internal sealed class PositionQueue<T>(EmbeddingWriter writer) where T : unmanag
             _entries.Remove(item, out var entry);
             Write(entry!, []);
             writer.EndRecord();
+            _held = true;
         }
+    }
+
+    /// <summary>Lets positions reach the writer again.</summary>
+    internal void GoOn()
+    {
+        lock (_gate) _held = false;
     }
 
     private void Write(Entry entry, ReadOnlySpan<T> values)
@@ -59,9 +68,9 @@ internal sealed class PositionQueue<T>(EmbeddingWriter writer) where T : unmanag
         {
             entry.Begun = true;
             writer.BeginRecord(entry.Id, entry.Length);
-            foreach (T[] waiting in entry.Waiting) Give(waiting);
-            entry.Waiting.Clear();
         }
+        foreach (T[] waiting in entry.Waiting) Give(waiting);
+        entry.Waiting.Clear();
         Give(values);
     }
 

@@ -45,4 +45,15 @@ public sealed class MambaBlock : Module, IRecomputable
         outputs[0] = frame.Keep(y);
         outputs[1] = frame.Keep(sum);
     }
+    /// <summary>The step at inference, for a stretch that goes on where another ended.</summary>
+    internal void Forward(Tape tape, Variable h, Variable residual, CarriedStates states, int layer, Span<Variable> outputs)
+    {
+        using var frame = tape.Open();
+        Variable u, sum = Variable.None;
+        if (residual.IsNone) u = Norm.Forward(tape, h);
+        else (u, sum) = Norm.AddForward(tape, h, residual);
+        outputs[0] = frame.Keep(_mixer!.Forward(tape, u, states.Of(tape, layer), out var final));
+        outputs[1] = frame.Keep(sum);
+        states.Set(tape, layer, final);
+    }
 }

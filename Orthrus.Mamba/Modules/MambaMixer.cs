@@ -26,13 +26,13 @@ public sealed class MambaMixer : Module
         IsTied = shared is not null;
         ALog = store.New(new Shape(_inner, _state));
         D = store.New(new Shape(_inner));
-        InProj = shared?.InProj ?? store.New(new Shape(2 * _inner, config.DModel));
+        InProj = shared?.InProj ?? store.New(new Shape(2 * _inner, config.DModel), Precision.Weight);
         ConvWeight = store.New(new Shape(_inner, 1, config.DConv));
         ConvBias = store.New(new Shape(_inner));
-        XProj = store.New(new Shape(_rank + 2 * _state, _inner));
-        DtWeight = store.New(new Shape(_inner, _rank));
+        XProj = store.New(new Shape(_rank + 2 * _state, _inner), Precision.Weight);
+        DtWeight = store.New(new Shape(_inner, _rank), Precision.Weight);
         DtBias = store.New(new Shape(_inner));
-        OutProj = shared?.OutProj ?? store.New(new Shape(config.DModel, _inner));
+        OutProj = shared?.OutProj ?? store.New(new Shape(config.DModel, _inner), Precision.Weight);
     }
 
     /// <summary>True where in_proj and out_proj belong to another mixer.</summary>

@@ -7,11 +7,12 @@ using Tensor = Orthrus.Tensor.Tensor;
 
 /// <summary>
 /// The Orthrus encoder as a trainable module: track bytes (B, L) to per-position vectors (B, L, D). Parameter names and order are those of the
-/// published files. Any width and number of layers; float32 or float64. Source: Orthrus; Gu and Dao 2023.
+/// published files. Any width and number of layers; float32 or float64, on a CUDA device float32, or bfloat16 activations around a float32 residual stream. Source: Orthrus; Gu and Dao 2023.
 /// </summary>
 public sealed class MixerModel : Module
 {
     private readonly MambaBlock[] _blocks;
+    private readonly DType _activations;
 
     /// <summary>Makes the encoder; its weights are zeros until initialised or loaded.</summary>
     /// <param name="store">Owner of the weights.</param>
@@ -19,6 +20,7 @@ public sealed class MixerModel : Module
     public MixerModel(ParameterStore store, MambaConfig config)
     {
         Config = config;
+        _activations = store.Activations;
         Embedding = new(store, config.NTracks, config.DModel, bias: true);
         _blocks = [.. Enumerable.Range(0, config.NLayer).Select(_ => new MambaBlock(store, config))];
         NormF = new(store, config.DModel);
@@ -51,7 +53,20 @@ public sealed class MixerModel : Module
     /// <returns>(B, L, D), after the last norm.</returns>
     public Variable Forward(Tape tape, in Tensor tracks, in Tensor lengths = default) => Forward(tape, tracks, lengths, null);
 
-    internal Variable Forward(Tape tape, in Tensor tracks, in Tensor lengths, Action<string, Variable>? observe)
+    /// <summary>Encodes a stretch of records that goes on where the one before ended.</summary>
+    /// <param name="tape">Where to run; a tape that records nothing.</param>
+    /// <param name="tracks">(B, L) U8, the same records as before.</param>
+    /// <param name="states">What the stretch before left; receives what the next one needs.</param>
+    /// <returns>(B, L, D), after the last norm.</returns>
+    /// <exception cref="InvalidOperationException">The encoder is bidirectional and needs whole records, or the tape records.</exception>
+    public Variable Forward(Tape tape, in Tensor tracks, CarriedStates states)
+    {
+        if (Config.Bidirectional) throw new InvalidOperationException("a bidirectional encoder needs whole records: it carries no state");
+        if (tape.IsRecording) throw new InvalidOperationException("states are carried at inference: use Tape.Off");
+        return Forward(tape, tracks, default, null, states);
+    }
+
+    internal Variable Forward(Tape tape, in Tensor tracks, in Tensor lengths, Action<string, Variable>? observe, CarriedStates? states = null)
     {
         using var outer = tape.Open();
         Variable length = tape.Constant(lengths), residual = Variable.None;
@@ -61,8 +76,11 @@ public sealed class MixerModel : Module
         for (int i = 0; i < _blocks.Length; i++)
         {
             using var frame = tape.Open();
-            if (Recompute && tape.IsRecording && observe is null) tape.Recompute(_blocks[i], [h, residual, length], outputs);
-            else _blocks[i].Forward(tape, [h, residual, length], outputs, observe, observe is null ? "" : $"layers.{i}.");
+            // The embedding is float32 as the residual stream is; what the first block normalises is rounded as everywhere.
+            var input = i == 0 ? tape.Cast(h, _activations) : h;
+            if (Recompute && tape.IsRecording && observe is null) tape.Recompute(_blocks[i], [input, residual, length], outputs);
+            else if (states is not null) _blocks[i].Forward(tape, input, residual, states, i, outputs);
+            else _blocks[i].Forward(tape, [input, residual, length], outputs, observe, observe is null ? "" : $"layers.{i}.");
             var before = residual;
             if (residual.IsNone) residual = h; // in the first block the stream is its own input
             else

@@ -27,7 +27,7 @@ internal static class CudaImages
         var embedded = CudaVariant.Embedded.Last(v => v.Architecture <= architecture && v.BFloat16 == bfloat16);
         if (!takesMachineCode)
         {
-            if (CudaResources.Ptx(source, embedded) is { } own)
+            if (EmbeddedPtx(source, architecture, bfloat16) is { } own)
             {
                 origin = "embedded PTX";
                 return Text(own);
@@ -43,9 +43,13 @@ internal static class CudaImages
                 : Cached(source, new(Nvrtc.Architectures.Last(a => a <= architecture), bfloat16), machineCode: false);
         }
         origin = "embedded PTX";
-        return CudaResources.Ptx(source, embedded) is { } ptx ? Text(ptx)
+        return EmbeddedPtx(source, architecture, bfloat16) is { } ptx ? Text(ptx)
             : throw new CudaException("image", $"cuda/{source.Name}.cu has no compiled form inside the program, and NVRTC was not found ({NativeLibraries.NvrtcStatus.Why}); install NVRTC (libnvrtc of CUDA 11.8 to 13)");
     }
+
+    /// <summary>The newest embedded form that the architecture runs; forms that would be the same as an older one are left out.</summary>
+    private static string? EmbeddedPtx(CudaSource source, int architecture, bool bfloat16) =>
+        CudaVariant.Embedded.Where(v => v.Architecture <= architecture && v.BFloat16 == bfloat16).Reverse().Select(v => CudaResources.Ptx(source, v)).FirstOrDefault(p => p is not null);
 
     /// <summary>Folder of the cache: $ORTHRUS_CACHE, or the user's cache folder.</summary>
     internal static string CacheFolder()

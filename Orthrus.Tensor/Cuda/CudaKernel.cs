@@ -61,6 +61,9 @@ public sealed class CudaKernel
 /// <param name="Z">Along z, at most 65,535.</param>
 public readonly record struct CudaGrid(int X, int Y = 1, int Z = 1)
 {
+    /// <summary>Most blocks along y.</summary>
+    public const int MaxY = 65535;
+
     /// <summary>Blocks along x alone.</summary>
     public static implicit operator CudaGrid(int x) => new(x);
 

@@ -1,3 +1,5 @@
+using Orthrus.Tensor.Cuda;
+
 namespace Orthrus.Tensor;
 
 /// <summary>Conversion between element types, at the edge of computation: weights and results may be stored in BF16 or F16.</summary>
@@ -8,14 +10,15 @@ public static class CastExtensions
     /// turns what is out of range into infinity.
     /// </summary>
     /// <param name="scope">Owner of the copy.</param>
-    /// <param name="source">F32, F64, BF16 or F16, any shape, on the CPU.</param>
+    /// <param name="source">F32, F64, BF16 or F16, any shape, on the CPU; F32 or BF16 on a CUDA device.</param>
     /// <param name="dtype">F32, F64, BF16 or F16.</param>
     /// <exception cref="ShapeException">One of the types holds integers.</exception>
     public static Tensor Cast(this Scope scope, in Tensor source, DType dtype)
     {
         if (source.DType == dtype) return scope.Clone(source);
         var target = scope.Empty(source.Shape, dtype);
-        switch (source.DType)
+        if (source.Device.Kind == DeviceKind.Cuda) CudaCast.Run(source, target);
+        else switch (source.DType)
         {
             case DType.F32: To<float>(source, target); break;
             case DType.F64: To<double>(source, target); break;

@@ -51,6 +51,9 @@ public readonly unsafe struct Tensor
 
     internal nint Address => Block.Pointer + (nint)_offset;
 
+    /// <summary>0 for an absent tensor: what kernels take for an optional operand.</summary>
+    internal nint AddressOrZero => IsNone ? 0 : Address;
+
     /// <summary>Pointer to the first element, for kernels of the CPU backend.</summary>
     /// <exception cref="ShapeException">The element type is another one.</exception>
     /// <exception cref="DeviceException">The tensor does not live in the processor's memory.</exception>

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
@@ -10,16 +11,33 @@ public static class Accumulate
     private const int Chunk = 1 << 15;
 
     /// <summary>sum += term, element by element.</summary>
-    /// <param name="sum">F32 or F64; overwritten.</param>
+    /// <param name="sum">F32 or F64, on a CUDA device F32 or BF16; overwritten.</param>
     /// <param name="term">As many elements of the same type on the same device.</param>
     /// <exception cref="ShapeException">Number or type of the elements differ.</exception>
     public static void Into(in Tensor sum, in Tensor term)
     {
         if (sum.Count != term.Count || sum.DType != term.DType) throw new ShapeException($"accumulate: {term} cannot be added to {sum}");
         if (sum.Device != term.Device) throw new DeviceException($"accumulate: {term.Device.Name} against {sum.Device.Name}");
-        if (sum.DType == DType.F32) AddCpu<float>(sum, term);
+        if (sum.Device is CudaDevice device) AddCuda(device, sum, term);
+        else if (sum.DType == DType.F32) AddCpu<float>(sum, term);
         else if (sum.DType == DType.F64) AddCpu<double>(sum, term);
         else throw new ShapeException($"accumulate: {sum} is not made of real numbers");
+    }
+
+    private static readonly CudaKernel AddKernel = new("accumulate", "accumulate");
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct Args
+    {
+        internal nint Sum, Term;
+        internal long Count;
+    }
+
+    private static void AddCuda(CudaDevice device, in Tensor sum, in Tensor term)
+    {
+        if (sum.DType is not (DType.F32 or DType.BF16)) throw new ShapeException($"accumulate: {sum} on {device.Name}; want F32 or BF16");
+        const int threads = 256, perThread = 4;
+        device.Launch(AddKernel, sum.DType, CudaGrid.Cover(sum.Count, threads * perThread), threads, 0, new Args { Sum = sum.Address, Term = term.Address, Count = sum.Count });
     }
 
     private static unsafe void AddCpu<T>(in Tensor sum, in Tensor term) where T : unmanaged, IBinaryFloatingPointIeee754<T>

@@ -19,7 +19,7 @@ public sealed class AddRmsNorm : IOp<AddRmsNorm.Attr>
     public static string Name => "add_rms_norm";
     /// <inheritdoc/>
     public static OpSignature Signature { get; } =
-        new([new("h"), new("residual", Optional: true), new("weight")], [new("y"), new("sum", Optional: true)]);
+        new([new("h"), new("residual", Optional: true, Precision: Precision.Wide), new("weight", Precision: Precision.Wide)], [new("y"), new("sum", Optional: true, Precision: Precision.Wide)]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs | Saves.Outputs;
 
@@ -51,6 +51,12 @@ public sealed class AddRmsNorm : IOp<AddRmsNorm.Attr>
     /// <inheritdoc/>
     public static void BackwardCpu<T>(in GradArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T> =>
         NormRows.Backward<T>(args, Residual, Weight, -1, attr.Eps);
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr) => NormRowsCuda.Forward(args, Residual, Weight, -1, attr.Eps);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in Attr attr) => NormRowsCuda.Backward(args, Residual, Weight, -1, attr.Eps);
 
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)

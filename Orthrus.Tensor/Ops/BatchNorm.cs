@@ -12,10 +12,11 @@ namespace Orthrus.Tensor;
 /// it normalises; the running variance takes the unbiased one: running = (1 - momentum) running + momentum batch. With lengths (B), for (B, L, C) in
 /// training, positions at or past a length do not enter the statistics (they are normalised like all others); upstream counts them.
 /// Results beside y, without gradient: new running statistics where running ones came in, and mean and 1 / sqrt(variance + eps) for backward.
-/// In evaluation y is the only result. Source: Ioffe and Szegedy 2015; torch.nn.BatchNorm1d.
+/// In evaluation y is the only result. The CPU refuses lengths that leave fewer than two positions; a CUDA device, which would have to wait for its lengths, gives NaN
+/// (with one position, in the running variance alone). Source: Ioffe and Szegedy 2015; torch.nn.BatchNorm1d.
 /// </remarks>
 /// <exception cref="ShapeException">Shapes that do not fit, evaluation without running statistics, or fewer than two positions in training.</exception>
-public sealed class BatchNorm : IOp<BatchNorm.Attr>
+public sealed partial class BatchNorm : IOp<BatchNorm.Attr>
 {
     /// <summary>Options.</summary>
     /// <param name="Training">Statistics of the batch rather than the running ones.</param>

@@ -68,6 +68,14 @@ public sealed class BceWithLogits : IOp<BceWithLogits.Attr>
         }
     }
 
+    private static readonly CudaKernel ForwardKernel = new("element_loss", "bce_with_logits_forward"), BackwardKernel = new("element_loss", "bce_with_logits_backward");
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr) => ElementLossCuda.Forward(ForwardKernel, args, attr.Reduction);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in Attr attr) => ElementLossCuda.Backward(BackwardKernel, args, attr.Reduction);
+
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {

@@ -1,10 +1,12 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using Orthrus.Tensor.Cpu;
+using Orthrus.Tensor.Cuda;
 
 namespace Orthrus.Tensor;
 
 /// <summary>y = a + b or y = a b, elementwise: how the two directions of a bidirectional mixer meet.</summary>
-/// <remarks>a, b, y: the same shape, F32 or F64. Source: strategies "add" and "ew_multiply" of the bidirectional mixer.</remarks>
+/// <remarks>a, b, y: the same shape, F32, F64 or BF16. Source: strategies "add" and "ew_multiply" of the bidirectional mixer.</remarks>
 public sealed class Combine : IOp<Combine.Attr>
 {
     /// <summary>Options.</summary>
@@ -16,7 +18,7 @@ public sealed class Combine : IOp<Combine.Attr>
     /// <inheritdoc/>
     public static string Name => "combine";
     /// <inheritdoc/>
-    public static OpSignature Signature { get; } = new([new("a"), new("b")], [new("y")]);
+    public static OpSignature Signature { get; } = new([new("a"), new("b")], [new("y")]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
 
@@ -57,6 +59,35 @@ public sealed class Combine : IOp<Combine.Attr>
             var job = new Job<T> { X = dy.Pointer<T>(), W = args.Inputs[1 - i].Pointer<T>(), Y = dx.Pointer<T>(), Count = dy.Count, Multiply = true };
             VectorJobs.Run<T, Job<T>>(args.Workers, args.VectorWidth, job.Items, ref job);
         }
+    }
+
+    private static readonly CudaKernel ForwardKernel = new("combine", "combine_forward"), BackwardKernel = new("combine", "combine_backward");
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct CudaArgs
+    {
+        internal nint A, B, Dy, Y, Da, Db;
+        internal long Count;
+        internal int Multiply;
+    }
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr)
+    {
+        var y = args.Outputs[0];
+        var a = new CudaArgs { A = args.Inputs[0].Address, B = args.Inputs[1].Address, Y = y.Address, Count = y.Count, Multiply = attr.Multiply ? 1 : 0 };
+        args.Cuda.Launch(ForwardKernel, args.DType, CudaGrid.Cover(y.Count, CudaElements.PerBlock), CudaElements.Threads, 0, a);
+    }
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in Attr attr)
+    {
+        Tensor dy = args.OutputGrads[0], da = args.InputGrads[0], db = args.InputGrads[1];
+        if (da.IsNone && db.IsNone) return;
+        var a = new CudaArgs { Dy = dy.Address, Da = da.AddressOrZero, Db = db.AddressOrZero, Count = dy.Count, Multiply = attr.Multiply ? 1 : 0 };
+        // A sum's gradient needs neither operand; a product's each time the other.
+        if (attr.Multiply) (a.A, a.B) = (args.Inputs[0].Address, args.Inputs[1].Address);
+        args.Cuda.Launch(BackwardKernel, args.DType, CudaGrid.Cover(dy.Count, CudaElements.PerBlock), CudaElements.Threads, 0, a);
     }
 
     private unsafe struct Job<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>

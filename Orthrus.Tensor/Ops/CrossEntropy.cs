@@ -7,8 +7,8 @@ namespace Orthrus.Tensor;
 /// logits (..., V), F32 or F64; labels: the leading axes, integers in [0, V) or the ignored one; loss: scalar, or the labels' shape without reduction.
 /// Ignored positions give 0 and no gradient, and do not count in the mean. A mean over no position is 0 (PyTorch has NaN there). Source: torch.nn.CrossEntropyLoss.
 /// </remarks>
-/// <exception cref="ShapeException">A label outside [0, V) that is not the ignored one.</exception>
-public sealed class CrossEntropy : IOp<CrossEntropy.Attr>
+/// <exception cref="ShapeException">On the CPU, a label outside [0, V) that is not the ignored one; on a CUDA device it gives NaN.</exception>
+public sealed partial class CrossEntropy : IOp<CrossEntropy.Attr>
 {
     /// <summary>Options.</summary>
     /// <param name="Reduction">Mean over positions that are not ignored, sum or one value per position.</param>

@@ -17,7 +17,7 @@ namespace Orthrus.Tensor;
 /// upstream has it: half the mean over view a with itself included, half the mean over view b without the pairs.
 /// The n x m similarities are never kept. Source: Yeh et al. 2022; form SumOfLogs is what Orthrus was trained with.
 /// </remarks>
-public sealed class Dcl : IOp<Dcl.Attr>
+public sealed partial class Dcl : IOp<Dcl.Attr>
 {
     /// <summary>How the two sets of negatives are joined.</summary>
     public enum Form : byte

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
@@ -74,6 +75,35 @@ public sealed class DclwWeights : IOp<DclwWeights.Attr>
     /// <inheritdoc/>
     /// <remarks>Nothing to do: the loss takes the weights as constants.</remarks>
     public static void BackwardCpu<T>(in GradArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T> { }
+
+    private const int WarpsPerBlock = 8, TotalThreads = 1024;
+
+    private static readonly CudaKernel SimilaritiesKernel = new("dclw_weights", "dclw_similarities"), WeightsKernel = new("dclw_weights", "dclw_weights");
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct CudaArgs
+    {
+        internal nint Z0, Z1, To;
+        internal int N, Width, Vector;
+        internal float Scale;
+    }
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr)
+    {
+        var a = new CudaArgs
+        {
+            Z0 = args.Inputs[0].Address, Z1 = args.Inputs[1].Address, To = args.Outputs[0].Address, N = args.Inputs[0].Shape[0], Width = args.Inputs[0].Shape[1],
+            Scale = (float)(1 / attr.Sigma),
+        };
+        a.Vector = Quads.Fit(a.Width, a.Z0 | a.Z1);
+        args.Cuda.Launch(SimilaritiesKernel, DType.F32, CudaGrid.Cover(a.N, WarpsPerBlock), WarpsPerBlock * 32, 0, a);
+        args.Cuda.Launch(WeightsKernel, DType.F32, 1, TotalThreads, 0, a);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Nothing to do, as on the CPU.</remarks>
+    public static void BackwardCuda(in GradArgs args, in Attr attr) { }
 
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr) => new(2 * rule.In(0).Shape.Count + 6L * rule.In(0).Shape[0], rule.AllBytes(), 0, 0);

@@ -1,12 +1,14 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
+using Orthrus.Tensor.Cuda;
 
 namespace Orthrus.Tensor;
 
 /// <summary>y = x / (1 - p) with probability 1 - p, else 0, elementwise.</summary>
 /// <remarks>
-/// x, y: any shape, F32 or F64. Element i of x is kept where word Offset + i of the stream (<see cref="Philox"/> with key Seed) is at least p 2^32, rounded: the
+/// x, y: any shape, F32, F64 or BF16. Element i of x is kept where word Offset + i of the stream (<see cref="Philox"/> with key Seed) is at least p 2^32, rounded: the
 /// choice depends on seed, stream and index alone, not on threads, vector width or dtype. Backward draws the same words again, so that nothing is saved. Use
-/// another stream for each layer and step, and Offset where a batch is cut into pieces. What is dropped is 0 even where x is NaN or infinite. The generator is
+/// another stream for each layer and step, and Offset where a batch is cut into pieces. What is dropped is 0 even where x is NaN or infinite. The CPU's generator is
 /// scalar code. Source: Srivastava et al. 2014; torch.nn.Dropout in training.
 /// </remarks>
 /// <exception cref="ShapeException">A probability outside [0, 1].</exception>
@@ -24,7 +26,7 @@ public sealed class Dropout : IOp<Dropout.Attr>
     /// <inheritdoc/>
     public static string Name => "dropout";
     /// <inheritdoc/>
-    public static OpSignature Signature { get; } = new([new("x")], [new("y")]);
+    public static OpSignature Signature { get; } = new([new("x")], [new("y")]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.None;
 
@@ -57,6 +59,45 @@ public sealed class Dropout : IOp<Dropout.Attr>
     public static void BackwardCpu<T>(in GradArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         if (!args.InputGrads[0].IsNone) Apply<T>(args.Workers, args.OutputGrads[0], args.InputGrads[0], attr);
+    }
+
+    private static readonly CudaKernel Kernel = new("dropout", "dropout");
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct CudaArgs
+    {
+        internal nint X, Y;
+        internal long Count;
+        internal ulong Seed, Stream, Offset;
+        internal uint Threshold;
+        internal float Scale;
+    }
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr) => Launch(args.Cuda, args.DType, args.Inputs[0], args.Outputs[0], attr);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in Attr attr)
+    {
+        if (!args.InputGrads[0].IsNone) Launch(args.Cuda, args.DType, args.OutputGrads[0], args.InputGrads[0], attr);
+    }
+
+    private static void Launch(CudaDevice device, DType dtype, in Tensor x, in Tensor y, in Attr attr)
+    {
+        ulong threshold = Threshold(attr);
+        if (threshold > uint.MaxValue)
+        {
+            // Everything is dropped, and nothing read.
+            device.Fill(y.Address, y.Bytes, 0);
+            return;
+        }
+        var a = new CudaArgs
+        {
+            X = x.Address, Y = y.Address, Count = x.Count, Seed = attr.Seed, Stream = attr.Stream, Offset = attr.Offset, Threshold = (uint)threshold,
+            Scale = 1 / (float)(1 - attr.Probability),
+        };
+        // The first counter may begin up to three elements before the first.
+        device.Launch(Kernel, dtype, x.Count == 0 ? 0 : CudaGrid.Cover(x.Count + (long)(attr.Offset & 3), CudaElements.PerBlock), CudaElements.Threads, 0, a);
     }
 
     // 64 bits, because with p = 1 no word is large enough.

@@ -5,7 +5,8 @@ namespace Orthrus.Tensor;
 /// <summary>Launches of cuda/unary.cu.</summary>
 internal static class ElementwiseUnaryCuda
 {
-    private const int Threads = 256, PerThread = 4;
+    // Bytes of an operand that a thread handles: two accesses of 16.
+    private const int Threads = 256, BytesPerThread = 32;
 
     [StructLayout(LayoutKind.Sequential)]
     private struct Args
@@ -24,6 +25,6 @@ internal static class ElementwiseUnaryCuda
     private static void Launch(CudaKernel kernel, CudaDevice device, DType dtype, in Tensor x, in Tensor dy, in Tensor to)
     {
         var a = new Args { X = x.Address, Dy = dy.IsNone ? 0 : dy.Address, To = to.Address, Count = to.Count };
-        device.Launch(kernel, dtype, CudaGrid.Cover(to.Count, Threads * PerThread), Threads, 0, a);
+        device.Launch(kernel, dtype, CudaGrid.Cover(to.Count, Threads * BytesPerThread / dtype.Size()), Threads, 0, a);
     }
 }

@@ -20,7 +20,7 @@ public sealed class GELU : IOp<GELU.Attr>
     /// <inheritdoc/>
     public static string Name => "gelu";
     /// <inheritdoc/>
-    public static OpSignature Signature { get; } = new([new("x")], [new("y")]);
+    public static OpSignature Signature { get; } = new([new("x")], [new("y")]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
 
@@ -52,6 +52,15 @@ public sealed class GELU : IOp<GELU.Attr>
         if (attr.Tanh) ElementwiseUnary.Backward<Approximate<T>, T>(args);
         else ElementwiseUnary.Backward<Exact<T>, T>(args);
     }
+
+    private static readonly CudaKernel ForwardKernel = new("unary", "gelu_forward"), BackwardKernel = new("unary", "gelu_backward"),
+        TanhForwardKernel = new("unary", "gelu_tanh_forward"), TanhBackwardKernel = new("unary", "gelu_tanh_backward");
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr) => ElementwiseUnaryCuda.Forward(attr.Tanh ? TanhForwardKernel : ForwardKernel, args);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in Attr attr) => ElementwiseUnaryCuda.Backward(attr.Tanh ? TanhBackwardKernel : BackwardKernel, args);
 
     private static V Constant<V, T>(double value) where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T> => V.Set(T.CreateTruncating(value));
 

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
@@ -100,6 +101,35 @@ public sealed class L2Normalize : IOp<L2Normalize.Attr>
                 for (int d = 0; d < D; d += V.Lanes) Edge.Store(y + d, (Edge.Load<V, T>(dy + d, D - d) - Edge.Load<V, T>(y + d, D - d) * part) / by, D - d);
             }
         }
+    }
+
+    private const int WarpsPerBlock = 8;
+
+    private static readonly CudaKernel ForwardKernel = new("l2_normalize", "l2_normalize_forward"), BackwardKernel = new("l2_normalize", "l2_normalize_backward");
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct CudaArgs
+    {
+        internal nint X, Dy, To;
+        internal long Rows;
+        internal int Width, Vector;
+        internal float Eps;
+    }
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr) => Launch(ForwardKernel, args.Cuda, args.Inputs[0], 0, args.Outputs[0], attr);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in Attr attr)
+    {
+        if (!args.InputGrads[0].IsNone) Launch(BackwardKernel, args.Cuda, args.Inputs[0], args.OutputGrads[0].Address, args.InputGrads[0], attr);
+    }
+
+    private static void Launch(CudaKernel kernel, CudaDevice device, in Tensor x, nint dy, in Tensor to, in Attr attr)
+    {
+        var a = new CudaArgs { X = x.Address, Dy = dy, To = to.Address, Rows = x.Shape.Rows, Width = x.Shape.Last, Eps = (float)attr.Eps };
+        a.Vector = Quads.Fit(a.Width, a.X | a.Dy | a.To);
+        device.Launch(kernel, DType.F32, CudaGrid.Cover(a.Rows, WarpsPerBlock), WarpsPerBlock * 32, 0, a);
     }
 
     /// <inheritdoc/>

@@ -19,7 +19,7 @@ public sealed class LayerNorm : IOp<LayerNorm.Attr>
     /// <inheritdoc/>
     public static string Name => "layer_norm";
     /// <inheritdoc/>
-    public static OpSignature Signature { get; } = new([new("x"), new("weight"), new("bias")], [new("y")]);
+    public static OpSignature Signature { get; } = new([new("x"), new("weight", Precision: Precision.Wide), new("bias", Precision: Precision.Wide)], [new("y")]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
 
@@ -41,6 +41,12 @@ public sealed class LayerNorm : IOp<LayerNorm.Attr>
     /// <inheritdoc/>
     public static void BackwardCpu<T>(in GradArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T> =>
         NormRows.Backward<T>(args, -1, Weight, Bias, attr.Eps);
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr) => NormRowsCuda.Forward(args, -1, Weight, Bias, attr.Eps);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in Attr attr) => NormRowsCuda.Backward(args, -1, Weight, Bias, attr.Eps);
 
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)

@@ -5,18 +5,18 @@ namespace Orthrus.Tensor;
 
 /// <summary>y = x W' + b over the last axis.</summary>
 /// <remarks>
-/// x (..., K), weight (O, K), bias (O), y (..., O), F32 or F64; all leading axes are rows. Every row depends on itself alone, NaN and infinity included. The
+/// x (..., K), weight (O, K), bias (O), y (..., O), F32, F64 or on CUDA devices BF16; all leading axes are rows. Every row depends on itself alone, NaN and infinity included. The
 /// gradients of weight and bias sum over rows in blocks whose size depends on the shapes alone. Source: torch.nn.Linear.
 /// </remarks>
 /// <exception cref="ShapeException">Shapes that do not fit.</exception>
-public sealed class Linear : IOp<NoAttr>
+public sealed partial class Linear : IOp<NoAttr>
 {
     private const int X = 0, Weight = 1, Bias = 2;
 
     /// <inheritdoc/>
     public static string Name => "linear";
     /// <inheritdoc/>
-    public static OpSignature Signature { get; } = new([new("x"), new("weight"), new("bias", Optional: true)], [new("y")]);
+    public static OpSignature Signature { get; } = new([new("x"), new("weight", Precision: Precision.Weight), new("bias", Optional: true, Precision: Precision.Wide)], [new("y")]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
 

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
@@ -102,6 +103,36 @@ public sealed class MaskedLogSumExp : IOp<MaskedLogSumExp.Attr>
 
         private readonly T Max<V>(T* s, int masked) where V : unmanaged, ISimd<V, T> =>
             RowMath.Max<V, T>(s + masked + 1, M - masked - 1, RowMath.Max<V, T>(s, masked, T.NegativeInfinity));
+    }
+
+    private const int Threads = 128;
+
+    private static readonly CudaKernel ForwardKernel = new("masked_log_sum_exp", "masked_log_sum_exp_forward"), BackwardKernel = new("masked_log_sum_exp", "masked_log_sum_exp_backward");
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct CudaArgs
+    {
+        internal nint S, Dy, To;
+        internal long Columns;
+        internal int Offset, Vector;
+    }
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr) => Launch(ForwardKernel, args.Cuda, args.Inputs[0], 0, args.Outputs[0].Address, 0, attr);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in Attr attr)
+    {
+        if (args.InputGrads[0].IsNone) return;
+        nint ds = args.InputGrads[0].Address;
+        Launch(BackwardKernel, args.Cuda, args.Inputs[0], args.OutputGrads[0].Address, ds, ds, attr);
+    }
+
+    private static void Launch(CudaKernel kernel, CudaDevice device, in Tensor s, nint dy, nint to, nint rows, in Attr attr)
+    {
+        int n = s.Shape[0], m = s.Shape[1];
+        var a = new CudaArgs { S = s.Address, Dy = dy, To = to, Columns = m, Offset = attr.Offset, Vector = Quads.Fit(m, s.Address | rows) };
+        device.Launch(kernel, DType.F32, n, Threads, 0, a);
     }
 
     /// <inheritdoc/>

@@ -60,6 +60,14 @@ public sealed class Mse : IOp<Mse.Attr>
         }
     }
 
+    private static readonly CudaKernel ForwardKernel = new("element_loss", "mse_forward"), BackwardKernel = new("element_loss", "mse_backward");
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr) => ElementLossCuda.Forward(ForwardKernel, args, attr.Reduction);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in Attr attr) => ElementLossCuda.Backward(BackwardKernel, args, attr.Reduction);
+
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {

@@ -38,7 +38,7 @@ public sealed class OpWork : IDisposable
     /// <summary>Places the operands of an operator's sample.</summary>
     /// <param name="op">The operator.</param>
     /// <param name="sample">One of its samples.</param>
-    /// <param name="dtype">F32 or F64.</param>
+    /// <param name="dtype">F32 or F64; F32 or BF16 on a CUDA device.</param>
     /// <param name="device">Where to compute.</param>
     /// <param name="seed">Seed of the values.</param>
     public static OpWork Of(OpRow op, SampleRow sample, DType dtype, Device device, ulong seed = 1)
@@ -51,15 +51,15 @@ public sealed class OpWork : IDisposable
         {
             var recipe = sample.Inputs[i];
             if (!recipe.Present) continue;
-            inputs[i] = Place(scope, recipe.Shape, recipe.IsInteger ? recipe.IntegerType : dtype, recipe.Make(seed, i));
-            if (signature.Inputs[i].Kind == OperandKind.Real) gradients[i] = scope.Empty(recipe.Shape, dtype);
+            inputs[i] = Place(scope, recipe.Shape, recipe.IsInteger ? recipe.IntegerType : signature.Inputs[i].In(dtype), recipe.Make(seed, i));
+            if (signature.Inputs[i].Kind == OperandKind.Real) gradients[i] = scope.Empty(recipe.Shape, signature.Inputs[i].GradientIn(dtype));
         }
         var outputs = new Tensor[signature.Outputs.Length];
         sample.Forward(scope, inputs, outputs);
         var given = new Tensor[outputs.Length];
         for (int k = 0; k < outputs.Length; k++)
             if (!outputs[k].IsNone && signature.Outputs[k].Kind == OperandKind.Real)
-                given[k] = Place(scope, outputs[k].Shape, dtype, SampleInput.Normal(outputs[k].Shape).Make(seed, 1000 + k));
+                given[k] = Place(scope, outputs[k].Shape, outputs[k].DType, SampleInput.Normal(outputs[k].Shape).Make(seed, 1000 + k));
         var results = new Tensor[outputs.Length];
         return new OpWork(op.Name, sample.Name, sample.Cost(dtype), scope,
             s => sample.Forward(s, inputs, results),
@@ -100,6 +100,7 @@ public sealed class OpWork : IDisposable
     {
         DType.F32 => scope.From<float>(Array.ConvertAll(values, v => (float)v), shape),
         DType.F64 => scope.From<double>(values, shape),
+        DType.BF16 => scope.From<BFloat16>(Array.ConvertAll(values, v => (BFloat16)(float)v), shape),
         DType.U8 => scope.From<byte>(Array.ConvertAll(values, v => (byte)v), shape),
         DType.I32 => scope.From<int>(Array.ConvertAll(values, v => (int)v), shape),
         _ => scope.From<long>(Array.ConvertAll(values, v => (long)v), shape),

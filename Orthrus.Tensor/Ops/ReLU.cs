@@ -13,7 +13,7 @@ public sealed class ReLU : IOp<NoAttr>
     /// <inheritdoc/>
     public static string Name => "relu";
     /// <inheritdoc/>
-    public static OpSignature Signature { get; } = new([new("x")], [new("y")]);
+    public static OpSignature Signature { get; } = new([new("x")], [new("y")]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
 
@@ -32,6 +32,14 @@ public sealed class ReLU : IOp<NoAttr>
 
     /// <inheritdoc/>
     public static void BackwardCpu<T>(in GradArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T> => ElementwiseUnary.Backward<Function<T>, T>(args);
+
+    private static readonly CudaKernel ForwardKernel = new("unary", "relu_forward"), BackwardKernel = new("unary", "relu_backward");
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in NoAttr attr) => ElementwiseUnaryCuda.Forward(ForwardKernel, args);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in NoAttr attr) => ElementwiseUnaryCuda.Backward(BackwardKernel, args);
 
     private readonly struct Function<T> : IUnary<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {

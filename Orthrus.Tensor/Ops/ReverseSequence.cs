@@ -1,4 +1,6 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
+using Orthrus.Tensor.Cuda;
 
 namespace Orthrus.Tensor;
 
@@ -6,7 +8,10 @@ namespace Orthrus.Tensor;
 /// Reverses each sequence within its own length: y[b, t] = x[b, len_b - 1 - t] for t below len_b, and y[b, t] = x[b, t] in the padding. Applied
 /// twice it is the identity, so that the padding of one record never reaches another's numbers.
 /// </summary>
-/// <remarks>x, y (B, L, D), F32 or F64; lengths (B), integers in 0 to L; absent: L for all. Source: the bidirectional mixer with length-aware reversal.</remarks>
+/// <remarks>
+/// x, y (B, L, D), F32, F64 or BF16; lengths (B), integers in 0 to L; absent: L for all. The CPU refuses a length outside; a CUDA device, which would have to wait
+/// for its lengths, takes the nearest inside. Source: the bidirectional mixer with length-aware reversal.
+/// </remarks>
 public sealed class ReverseSequence : IOp<NoAttr>
 {
     private const int PositionsPerItem = 64;
@@ -14,7 +19,7 @@ public sealed class ReverseSequence : IOp<NoAttr>
     /// <inheritdoc/>
     public static string Name => "reverse_sequence";
     /// <inheritdoc/>
-    public static OpSignature Signature { get; } = new([new("x"), new("lengths", OperandKind.Integer, Optional: true)], [new("y")]);
+    public static OpSignature Signature { get; } = new([new("x"), new("lengths", OperandKind.Integer, Optional: true)], [new("y")]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
 
@@ -60,6 +65,36 @@ public sealed class ReverseSequence : IOp<NoAttr>
         for (int b = 0; b < s[0] && !lengths.IsNone; b++)
             if (job.Lengths[b] < 0 || job.Lengths[b] > s[1]) throw new ShapeException($"{Name}: length {job.Lengths[b]} of sequence {b}; want 0 to {s[1]}");
         workers.Run(checked(s[0] * job.Blocks), ref job);
+    }
+
+    private static readonly CudaKernel Kernel = new("reverse_sequence", "reverse_sequence");
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct CudaArgs
+    {
+        internal nint X, Y, Lengths;
+        internal int B, L, Units, InFours, Shift;
+    }
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in NoAttr attr) => Launch(args.Cuda, args.DType, args.Inputs[0], args.Inputs[1], args.Outputs[0]);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in NoAttr attr)
+    {
+        if (!args.InputGrads[0].IsNone) Launch(args.Cuda, args.DType, args.OutputGrads[0], args.Inputs[1], args.InputGrads[0]);
+    }
+
+    private static void Launch(CudaDevice device, DType dtype, in Tensor x, in Tensor lengths, in Tensor y)
+    {
+        const int rowsOfThread = 4;
+        var s = x.Shape;
+        if (s.Count == 0) return;
+        bool inFours = s[2] % 4 == 0 && CudaElements.Fours(dtype, x.Address | y.Address);
+        int units = inFours ? s[2] / 4 : s[2], shift = Math.Min(BitOperations.Log2(BitOperations.RoundUpToPowerOf2((uint)units)), BitOperations.Log2(CudaElements.Threads));
+        var a = new CudaArgs { X = x.Address, Y = y.Address, Lengths = lengths.AddressOrZero, B = s[0], L = s[1], Units = units, InFours = inFours ? 1 : 0, Shift = shift };
+        var grid = new CudaGrid(CudaGrid.Cover(s[1], rowsOfThread * (CudaElements.Threads >> shift)), Math.Min(s[0], CudaGrid.MaxY));
+        device.Launch(Kernel, dtype, grid, CudaElements.Threads, 0, a);
     }
 
     private unsafe struct Job<T> : IParallelJob where T : unmanaged

@@ -17,7 +17,7 @@ public sealed class RmsNorm : IOp<RmsNorm.Attr>
     /// <inheritdoc/>
     public static string Name => "rms_norm";
     /// <inheritdoc/>
-    public static OpSignature Signature { get; } = new([new("x"), new("weight")], [new("y")]);
+    public static OpSignature Signature { get; } = new([new("x"), new("weight", Precision: Precision.Wide)], [new("y")]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
 
@@ -39,6 +39,12 @@ public sealed class RmsNorm : IOp<RmsNorm.Attr>
     /// <inheritdoc/>
     public static void BackwardCpu<T>(in GradArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T> =>
         NormRows.Backward<T>(args, -1, Weight, -1, attr.Eps);
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr) => NormRowsCuda.Forward(args, -1, Weight, -1, attr.Eps);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in Attr attr) => NormRowsCuda.Backward(args, -1, Weight, -1, attr.Eps);
 
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)

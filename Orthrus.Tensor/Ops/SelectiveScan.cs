@@ -16,7 +16,7 @@ namespace Orthrus.Tensor;
 /// chunks, so that its memory is 4 L N numbers per thread and, for the partial sums of dB and dC, 2 B L N E / 128. Source: Gu and Dao 2023, Mamba, algorithm 2; upstream's selective_scan_fn.
 /// </remarks>
 /// <exception cref="ShapeException">Shapes that do not fit, or a positive A (given itself): the state would grow without bound.</exception>
-public sealed class SelectiveScan : IOp<SelectiveScan.Attr>
+public sealed partial class SelectiveScan : IOp<SelectiveScan.Attr>
 {
     /// <summary>Options.</summary>
     /// <param name="PlainA">The third operand is A itself, at most 0, rather than log(-A).</param>
@@ -29,8 +29,11 @@ public sealed class SelectiveScan : IOp<SelectiveScan.Attr>
     public static string Name => "selective_scan";
     /// <inheritdoc/>
     public static OpSignature Signature { get; } = new(
-        [new("u"), new("delta"), new("A_log"), new("B"), new("C"), new("D", Optional: true), new("z", Optional: true), new("bias", Optional: true), new("initial", Optional: true)],
-        [new("y"), new("state")]);
+        [
+            new("u"), new("delta"), new("A_log", Precision: Precision.Wide), new("B"), new("C"), new("D", Optional: true, Precision: Precision.Wide), new("z", Optional: true),
+            new("bias", Optional: true, Precision: Precision.Wide), new("initial", Optional: true, Precision: Precision.Wide),
+        ],
+        [new("y"), new("state", Precision: Precision.Wide)]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
 

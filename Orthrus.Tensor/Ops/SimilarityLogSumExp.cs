@@ -94,6 +94,30 @@ public sealed class SimilarityLogSumExp : IOp<SimilarityLogSumExp.Attr>
     }
 
     /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr)
+    {
+        Tensor z = args.Inputs[0], keys = args.Inputs[1].IsNone ? z : args.Inputs[1];
+        SimilarityCuda.Finish(args.Cuda, SimilarityCuda.Forward(args, z, Tensor.None, keys, Tensor.None, attr.Tau, attr.Offset), args.Outputs[0]);
+    }
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in Attr attr)
+    {
+        bool separate = !args.Inputs[1].IsNone;
+        Tensor z = args.Inputs[0], keys = separate ? args.Inputs[1] : z, weight = args.Scratch.Empty(new Shape(z.Shape[0]), DType.F32);
+        nint lse = args.Outputs[0].Address;
+        SimilarityCuda.Weights(args.Cuda, args.OutputGrads[0], weight, attr.Tau);
+        var asAnchor = new SimilarityCuda.Pair { Partners = keys.Address, Count = keys.Shape[0], Shift = attr.Offset, RowWeight = weight.Address, RowLogSumExp = lse };
+        var asKey = new SimilarityCuda.Pair { Partners = z.Address, Count = z.Shape[0], Shift = -attr.Offset, PartnerWeight = weight.Address, PartnerLogSumExp = lse };
+        if (!separate) (asAnchor.PartnerWeight, asAnchor.PartnerLogSumExp) = (weight.Address, lse);
+        var ofAnchors = new SimilarityCuda.Target { Rows = z.Address, Gradient = SimilarityCuda.Address(args.InputGrads[0]), First = asAnchor };
+        SimilarityCuda.Backward(args, ofAnchors, default, 1, z.Shape[0], z.Shape[1], attr.Tau);
+        if (!separate) return;
+        var ofKeys = new SimilarityCuda.Target { Rows = keys.Address, Gradient = SimilarityCuda.Address(args.InputGrads[1]), First = asKey };
+        SimilarityCuda.Backward(args, ofKeys, default, 1, keys.Shape[0], z.Shape[1], attr.Tau);
+    }
+
+    /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
         long n = rule.In(0).Shape[0], d = rule.In(0).Shape[1], m = rule.Has(1) ? rule.In(1).Shape[0] : n, bytes = rule.AllBytes();

@@ -16,7 +16,7 @@ public sealed class Softplus : IOp<NoAttr>
     /// <inheritdoc/>
     public static string Name => "softplus";
     /// <inheritdoc/>
-    public static OpSignature Signature { get; } = new([new("x")], [new("y")]);
+    public static OpSignature Signature { get; } = new([new("x")], [new("y")]) { BFloat16 = true };
     /// <inheritdoc/>
     public static Saves Saves => Saves.Inputs;
 
@@ -35,6 +35,14 @@ public sealed class Softplus : IOp<NoAttr>
 
     /// <inheritdoc/>
     public static void BackwardCpu<T>(in GradArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T> => ElementwiseUnary.Backward<Function<T>, T>(args);
+
+    private static readonly CudaKernel ForwardKernel = new("unary", "softplus_forward"), BackwardKernel = new("unary", "softplus_backward");
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in NoAttr attr) => ElementwiseUnaryCuda.Forward(ForwardKernel, args);
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in NoAttr attr) => ElementwiseUnaryCuda.Backward(BackwardKernel, args);
 
     private readonly struct Function<T> : IUnary<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {

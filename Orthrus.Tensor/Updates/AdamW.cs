@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
@@ -52,7 +53,7 @@ public sealed class AdamW : IStateUpdate<AdamW.Attr>
     /// <inheritdoc/>
     public static unsafe void RunCpu<T>(in UpdateArgs args, in Attr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        if (attr.Step < 1) throw new ArgumentOutOfRangeException(nameof(attr), $"{Name}: step {attr.Step}; steps count from 1");
+        RequireStep(attr);
         var job = new Job<T>
         {
             Lists = MultiTensor<T>.Of(args), Decoupled = attr.Decoupled, Keep = T.CreateTruncating(1 - attr.LearningRate * attr.WeightDecay),
@@ -63,6 +64,38 @@ public sealed class AdamW : IStateUpdate<AdamW.Attr>
             Root = T.CreateTruncating(Math.Sqrt(1 - Math.Pow(attr.Beta2, attr.Step))), Eps = T.CreateTruncating(attr.Eps),
         };
         VectorJobs.Run<T, Job<T>>(args.Workers, args.VectorWidth, job.Lists.Chunks, ref job);
+    }
+
+    private static void RequireStep(in Attr attr)
+    {
+        if (attr.Step < 1) throw new ArgumentOutOfRangeException(nameof(attr), $"{Name}: step {attr.Step}; steps count from 1");
+    }
+
+    private static readonly CudaKernel Kernel = new("updates", "adamw");
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct CudaArgs
+    {
+        internal MultiTensorCuda Lists;
+        internal float Keep, Decay, Beta1, Beta2, New1, New2, Rate, Unroot, Eps;
+    }
+
+    /// <inheritdoc/>
+    public static void RunCuda(in UpdateArgs args, in Attr attr)
+    {
+        RequireStep(attr);
+        var a = new CudaArgs
+        {
+            Keep = attr.Decoupled ? (float)(1 - attr.LearningRate * attr.WeightDecay) : 1, Decay = attr.Decoupled ? 0 : (float)attr.WeightDecay,
+            Beta1 = (float)attr.Beta1, Beta2 = (float)attr.Beta2, New1 = (float)(1 - attr.Beta1), New2 = (float)(1 - attr.Beta2),
+            Rate = (float)(attr.LearningRate / (1 - Math.Pow(attr.Beta1, attr.Step))),
+            Unroot = (float)(1 / Math.Sqrt(1 - Math.Pow(attr.Beta2, attr.Step))), Eps = (float)attr.Eps,
+        };
+        for (int next = 0; next < args.Count;)
+        {
+            int blocks = a.Lists.Take(args, ref next);
+            args.Cuda.Launch(Kernel, DType.F32, blocks, MultiTensorCuda.Threads, 0, a);
+        }
     }
 
     private unsafe struct Job<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>

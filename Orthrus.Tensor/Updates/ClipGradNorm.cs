@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using Orthrus.Tensor.Cpu;
 
 namespace Orthrus.Tensor;
@@ -6,7 +7,7 @@ namespace Orthrus.Tensor;
 /// <summary>Scales gradients so that their joint Euclidean norm is at most a limit: g = g min(1, limit / (norm + 1e-6)).</summary>
 /// <remarks>
 /// List: gradient, F32 or F64, all parameters together. Result: the norm before scaling. Squares are added in double precision whatever the dtype, so
-/// that the norm neither overflows nor drifts with the number of parameters. Source: Pascanu et al. 2013; torch.nn.utils.clip_grad_norm_.
+/// that the norm neither overflows nor drifts with the number of parameters. On a CUDA device the norm stays there: nothing waits for it. Source: Pascanu et al. 2013; torch.nn.utils.clip_grad_norm_.
 /// </remarks>
 public sealed class ClipGradNorm : IStateUpdate<ClipGradNorm.Attr>
 {
@@ -47,6 +48,38 @@ public sealed class ClipGradNorm : IStateUpdate<ClipGradNorm.Attr>
         if (factor >= 1) return;
         var scale = new ScaleJob<T> { Lists = lists, Factor = T.CreateTruncating(factor) };
         VectorJobs.Run<T, ScaleJob<T>>(args.Workers, args.VectorWidth, lists.Chunks, ref scale);
+    }
+
+    private static readonly CudaKernel Squares = new("updates", "clip_norm_squares"), Finish = new("updates", "clip_norm_finish"), Scale = new("updates", "clip_norm_scale");
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct CudaArgs
+    {
+        internal MultiTensorCuda Lists;
+        internal nint Squares, Norm, Factor;
+        internal double Limit;
+        internal int First, Blocks;
+    }
+
+    /// <inheritdoc/>
+    public static void RunCuda(in UpdateArgs args, in Attr attr)
+    {
+        const int threadsOfFinish = 1024;
+        var device = args.Cuda;
+        var a = new CudaArgs { Norm = args.Results[0].Address, Factor = args.Scratch.Empty(Shape.Scalar, DType.F32).Address, Limit = attr.MaxNorm, Blocks = MultiTensorCuda.Blocks(args) };
+        a.Squares = args.Scratch.Empty(new Shape(a.Blocks), DType.F64).Address;
+        for (int next = 0; next < args.Count;)
+        {
+            int blocks = a.Lists.Take(args, ref next);
+            device.Launch(Squares, DType.F32, blocks, MultiTensorCuda.Threads, 0, a);
+            a.First += blocks;
+        }
+        device.Launch(Finish, DType.F32, 1, threadsOfFinish, 0, a);
+        for (int next = 0; next < args.Count;)
+        {
+            int blocks = a.Lists.Take(args, ref next);
+            device.Launch(Scale, DType.F32, blocks, MultiTensorCuda.Threads, 0, a);
+        }
     }
 
     private unsafe struct SquareJob<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>

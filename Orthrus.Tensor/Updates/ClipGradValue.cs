@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 
 namespace Orthrus.Tensor;
 
@@ -28,6 +29,26 @@ public sealed class ClipGradValue : IStateUpdate<ClipGradValue.Attr>
     {
         var job = new Job<T> { Lists = MultiTensor<T>.Of(args), Limit = T.CreateTruncating(attr.Limit) };
         args.Workers.Run(job.Lists.Chunks, ref job);
+    }
+
+    private static readonly CudaKernel Kernel = new("updates", "clip_value");
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct CudaArgs
+    {
+        internal MultiTensorCuda Lists;
+        internal float Limit;
+    }
+
+    /// <inheritdoc/>
+    public static void RunCuda(in UpdateArgs args, in Attr attr)
+    {
+        var a = new CudaArgs { Limit = (float)attr.Limit };
+        for (int next = 0; next < args.Count;)
+        {
+            int blocks = a.Lists.Take(args, ref next);
+            args.Cuda.Launch(Kernel, DType.F32, blocks, MultiTensorCuda.Threads, 0, a);
+        }
     }
 
     private unsafe struct Job<T> : IParallelJob where T : unmanaged, IBinaryFloatingPointIeee754<T>

@@ -1,24 +1,33 @@
+using Orthrus.PtxSim;
 using Orthrus.Tensor;
 using Orthrus.Tensor.Cuda;
 
 namespace Orthrus.Kernels;
 
 /// <summary>
-/// For people who change kernels: `ptx FOLDER` compiles every source in cuda/ to the PTX that is committed and embedded; files whose source has not
-/// changed stay as they are.
+/// For people who change kernels: `ptx FOLDER` compiles every source in cuda/ to the PTX that is committed and embedded (files whose source has not
+/// changed stay as they are); `report PAGE` writes the tables of docs/KERNELS.md.
 /// </summary>
 internal static class Program
 {
     private static int Main(string[] args)
     {
-        if (args is not ["ptx", var folder])
-        {
-            Console.Error.WriteLine("usage: Orthrus.Kernels ptx cuda/ptx");
-            return 2;
-        }
         try
         {
-            return WritePtx(folder);
+            switch (args)
+            {
+                case ["ptx", var folder]:
+                    return WritePtx(folder);
+                case ["report", var page]:
+                    string text = File.ReadAllText(page);
+                    text = KernelsDocument.Replace(text, KernelsDocument.StaticMark, KernelsDocument.Static(StaticFigures.All()));
+                    text = KernelsDocument.Replace(text, KernelsDocument.SimulatedMark, KernelsDocument.Simulated(SimulatedFigures.All(SimDeviceSpec.H100)));
+                    File.WriteAllText(page, text);
+                    return 0;
+                default:
+                    Console.Error.WriteLine("usage: Orthrus.Kernels ptx cuda/ptx | report docs/KERNELS.md");
+                    return 2;
+            }
         }
         catch (CudaException e)
         {
@@ -32,23 +41,22 @@ internal static class Program
         Directory.CreateDirectory(folder);
         var wanted = new HashSet<string>();
         foreach (string name in CudaResources.Sources)
-        {
-            var source = CudaSource.BuiltIn(name);
-            foreach (var variant in CudaVariant.Embedded)
+            foreach (var (file, text) in EmbeddedPtx.Of(CudaSource.BuiltIn(name), f => Existing(Path.Combine(folder, f))))
             {
-                string path = Path.Combine(folder, $"{name}.{variant}.ptx");
-                wanted.Add(Path.GetFileName(path));
-                if (File.Exists(path) && File.ReadLines(path).FirstOrDefault() == CudaResources.Stamp(source, variant)) continue;
-                File.WriteAllText(path, CudaResources.CompilePtx(source, variant));
+                wanted.Add(file);
+                string path = Path.Combine(folder, file);
+                if (Existing(path) == text) continue;
+                File.WriteAllText(path, text);
                 Console.WriteLine($"wrote {path}");
             }
-        }
         foreach (string file in Directory.EnumerateFiles(folder, "*.ptx"))
         {
             if (wanted.Contains(Path.GetFileName(file))) continue;
             File.Delete(file);
-            Console.WriteLine($"deleted {file}: it has no source");
+            Console.WriteLine($"deleted {file}: it is not needed");
         }
         return 0;
     }
+
+    private static string? Existing(string path) => File.Exists(path) ? File.ReadAllText(path) : null;
 }

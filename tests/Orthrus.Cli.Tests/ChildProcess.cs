@@ -13,6 +13,13 @@ internal static class ChildProcess
 
     internal static Process Start(params string[] args) => Start(Executable, args);
 
+    /// <summary>The command as a terminal starts it: a shell that starts the tests in the background makes them, and what they start, ignore Ctrl-C.</summary>
+    internal static Process StartInForeground(params string[] args)
+    {
+        const string env = "/usr/bin/env";
+        return File.Exists(env) && OperatingSystem.IsLinux() ? Start(env, ["--default-signal=INT,TERM", Executable, .. args]) : Start(args);
+    }
+
     internal static Process Start(string file, string[] args)
     {
         var info = new ProcessStartInfo(file) { RedirectStandardError = true, RedirectStandardOutput = true, RedirectStandardInput = true };

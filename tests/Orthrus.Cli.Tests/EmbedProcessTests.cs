@@ -84,7 +84,7 @@ public class EmbedProcessTests
         string output = files.Out();
         string fasta = EmbedFiles.Fasta(files.PathOf("t.fa"), 3000, 500, 1500);
         string[] args = ["embed", fasta, "-o", output, "--threads", "1", "--save-every", "0"];
-        using var p = ChildProcess.Start(args);
+        using var p = ChildProcess.StartInForeground(args);
         Assert.True(WaitForState(p, output, 3), "the run ended before it could be interrupted");
         ChildProcess.Signal(p, signal);
         var (code, _, error) = ChildProcess.Finish(p);

@@ -1,0 +1,151 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Orthrus.Tensor;
+
+/// <summary>Launches of cuda/selective_scan.cu: kernels for 16 states, slower ones for any other number.</summary>
+public sealed partial class SelectiveScan
+{
+    /// <summary>Steps of a tile, and so between the states that backward starts from.</summary>
+    private const int Tile = 32;
+    /// <summary>Dynamic shared memory of the forward kernels for 16 states: ForwardShared in the source.</summary>
+    private const int ForwardBytes = sizeof(float) * (2 * 32 * 36 + 4 * (32 * 36 + 8) + 8 * (4 * Tile + 8));
+    private const int States = 16, Channels = 32, Threads = 128, AnyChannels = 4, SumThreads = 256;
+
+    private static readonly CudaKernel
+        Straight = Kernel("forward"), Chained = Kernel("chained"), Ends = Kernel("ends"), Starts = Kernel("starts"), ForwardAny = Kernel("forward_any"),
+        Backward4 = Kernel("backward"), Backward2 = Kernel("backward_small"), BackwardAny = Kernel("backward_any"), Sums = Kernel("sums");
+
+    private static CudaKernel Kernel(string name) => new("selective_scan", "selective_scan_" + name);
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct ForwardArgs
+    {
+        internal nint U, Delta, B, C, Z, A, D, Bias, Initial, Y, State, Starts, Ends, Sums;
+        internal int Batch, L, E, N, Chunk, Chunks, Plain, Unused;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct GradientArgs
+    {
+        internal nint U, Delta, B, C, Z, Dy, A, D, Bias, DState, Starts, Du, DDelta, Dz, DInitial, Partial, Da, Dd, DBias;
+        internal int Batch, L, E, N, Plain, Unused;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct SumArgs
+    {
+        internal nint Partial, Db, Dc, Da, Dd, DBias, ToA, ToD, ToBias;
+        internal int Batch, L, E, N, Groups, Unused;
+    }
+
+    /// <summary>
+    /// Steps of a chunk. They depend on one sequence's shape alone, neither on the batch nor on the device: results keep their bits in whatever company.
+    /// Sequences up to 4,095 are one chunk; longer ones have some 384 chunks and groups of 32 channels, which fill the largest devices.
+    /// </summary>
+    internal static int ChunkLength(int l, int e)
+    {
+        const int longest = 4096, least = 512, blocks = 384;
+        int count = l < longest ? 1 : Math.Clamp(blocks / Groups(e, Channels), 1, l / least);
+        return Math.Max(1, Groups(Groups(l, count), Tile)) * Tile;
+    }
+
+    /// <inheritdoc/>
+    public static void ForwardCuda(in OpArgs args, in Attr attr) => ForwardCuda(args, attr, null);
+
+    /// <summary>As the operator, and says whether sequences of several chunks are split; null decides by how full they make the device. Both give the same bits.</summary>
+    internal static void ForwardCuda(in OpArgs args, in Attr attr, bool? split)
+    {
+        var a = Operands(args.Inputs, attr);
+        a.Y = At(args.Outputs[Y]);
+        a.State = At(args.Outputs[State]);
+        if (a.N != States)
+        {
+            args.Cuda.Launch(ForwardAny, args.DType, new(Groups(a.E, AnyChannels), a.Batch), Threads, 0, a);
+            return;
+        }
+        int groups = Groups(a.E, Channels);
+        // One pass, unless it would leave half of the device idle.
+        if (a.Chunks > 1 && !(split ?? 2 * groups * a.Batch <= args.Cuda.Multiprocessors))
+        {
+            args.Cuda.Launch(Chained, args.DType, new(groups, a.Batch), Threads, ForwardBytes, a);
+            return;
+        }
+        if (a.Chunks > 1)
+        {
+            a.Ends = args.Scratch.Empty(new Shape(a.Batch, a.Chunks, a.E, a.N), DType.F32).Address;
+            a.Sums = args.Scratch.Empty(new Shape(a.Batch, a.Chunks, a.E), DType.F32).Address;
+            args.Cuda.Launch(Ends, args.DType, new(groups, a.Batch, a.Chunks - 1), Threads, ForwardBytes, a);
+        }
+        args.Cuda.Launch(Straight, args.DType, new(groups, a.Batch, a.Chunks), Threads, ForwardBytes, a);
+    }
+
+    /// <inheritdoc/>
+    public static void BackwardCuda(in GradArgs args, in Attr attr)
+    {
+        var f = Operands(args.Inputs, attr);
+        int tiles = Groups(f.L, Tile), warps = 8;
+        bool any = f.N != States, large = false;
+        if (any)
+            while (warps > 1 && AnyBytes(warps, f.N) > args.Cuda.SharedPerBlock) warps /= 2;
+        else
+        {
+            large = BackwardBytes(4) <= args.Cuda.SharedPerBlock;
+            warps = large ? 4 : 2;
+        }
+        int groups = Groups(f.E, any ? warps : States * warps);
+        f.Starts = args.Scratch.Empty(new Shape(f.Batch, tiles, f.E, f.N), DType.F32).Address;
+        var g = new GradientArgs
+        {
+            U = f.U, Delta = f.Delta, B = f.B, C = f.C, Z = f.Z, Dy = At(args.OutputGrads[Y]), A = f.A, D = f.D, Bias = f.Bias, DState = At(args.OutputGrads[State]), Starts = f.Starts,
+            Du = At(args.InputGrads[U]), DDelta = At(args.InputGrads[Delta]), Dz = At(args.InputGrads[Z]), DInitial = At(args.InputGrads[Initial]),
+            Partial = args.Scratch.Empty(new Shape(groups, f.Batch, f.L, 2 * f.N), DType.F32).Address,
+            Da = args.Scratch.Empty(new Shape(f.Batch, f.E, f.N), DType.F32).Address, Dd = args.Scratch.Empty(new Shape(f.Batch, f.E), DType.F32).Address,
+            DBias = args.Scratch.Empty(new Shape(f.Batch, f.E), DType.F32).Address,
+            Batch = f.Batch, L = f.L, E = f.E, N = f.N, Plain = f.Plain,
+        };
+        if (any)
+        {
+            if (f.L > 0) args.Cuda.Launch(ForwardAny, args.DType, new(Groups(f.E, AnyChannels), f.Batch), Threads, 0, f);
+            args.Cuda.Launch(BackwardAny, args.DType, new(groups, f.Batch), 32 * warps, AnyBytes(warps, f.N), g);
+        }
+        else
+        {
+            if (f.L > 0) args.Cuda.Launch(Starts, args.DType, new(Groups(f.E, Channels), f.Batch), Threads, ForwardBytes, f);
+            args.Cuda.Launch(large ? Backward4 : Backward2, args.DType, new(groups, f.Batch), 32 * warps, BackwardBytes(warps), g);
+        }
+        var s = new SumArgs
+        {
+            Partial = g.Partial, Db = At(args.InputGrads[Bt]), Dc = At(args.InputGrads[Ct]), Da = g.Da, Dd = g.Dd, DBias = g.DBias,
+            ToA = At(args.InputGrads[A]), ToD = At(args.InputGrads[D]), ToBias = At(args.InputGrads[Bias]), Batch = f.Batch, L = f.L, E = f.E, N = f.N, Groups = groups,
+        };
+        long places = (long)f.Batch * f.L * 2 * f.N / (f.N % 4 == 0 ? 4 : 1), states = (long)f.E * f.N;
+        args.Cuda.Launch(Sums, args.DType, new(CudaGrid.Cover(Math.Max(places, states), SumThreads), 2), SumThreads, 0, s);
+    }
+
+    private static ForwardArgs Operands(ReadOnlySpan<Tensor> inputs, in Attr attr)
+    {
+        var s = inputs[U].Shape;
+        int l = s[1], e = s[2], chunk = ChunkLength(l, e);
+        return new()
+        {
+            U = At(inputs[U]), Delta = At(inputs[Delta]), B = At(inputs[Bt]), C = At(inputs[Ct]), Z = At(inputs[Z]), A = At(inputs[A]), D = At(inputs[D]), Bias = At(inputs[Bias]),
+            Initial = At(inputs[Initial]), Batch = s[0], L = l, E = e, N = inputs[A].Shape[1], Chunk = chunk, Chunks = Math.Max(1, Groups(l, chunk)), Plain = attr.PlainA ? 1 : 0,
+        };
+    }
+
+    /// <summary>Dynamic shared memory of the backward kernel: GradLayout in the source.</summary>
+    private static int BackwardBytes(int warps)
+    {
+        const int row = 36, statePlane = 4 * Tile + 8, stepPlane = 208, sumPlane = 192;
+        int threads = 32 * warps, channels = 16 * warps;
+        return sizeof(float) * (7 * channels * row + 8 * statePlane + 56 * threads + 8 * warps * (stepPlane + sumPlane) + 2 * warps * Tile * States);
+    }
+
+    private static int AnyBytes(int warps, int n) => 15 * sizeof(float) * warps * n;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int Groups(int count, int size) => (count + size - 1) / size;
+
+    private static nint At(in Tensor t) => t.IsNone ? 0 : t.Address;
+}

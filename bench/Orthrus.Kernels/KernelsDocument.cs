@@ -1,0 +1,62 @@
+using System.Globalization;
+using System.Text;
+using Orthrus.PtxSim;
+using Orthrus.Tensor;
+
+namespace Orthrus.Kernels;
+
+/// <summary>The tables of docs/KERNELS.md. The text between them is written by hand and kept.</summary>
+internal static class KernelsDocument
+{
+    internal const string StaticMark = "static", SimulatedMark = "simulated";
+
+    /// <summary>Replaces what stands between the marks of one table.</summary>
+    /// <exception cref="FormatException">The page has no such marks.</exception>
+    internal static string Replace(string page, string mark, string table)
+    {
+        string begin = $"<!-- {mark}: written by the command above -->\n", end = $"<!-- end of {mark} -->";
+        int from = page.IndexOf(begin, StringComparison.Ordinal), to = page.IndexOf(end, StringComparison.Ordinal);
+        if (from < 0 || to < from) throw new FormatException($"the page has no lines \"{begin.Trim()}\" and \"{end}\"");
+        return page[..(from + begin.Length)] + "\n" + table + "\n" + page[to..];
+    }
+
+    /// <summary>Registers, shared and local memory of every kernel and architecture.</summary>
+    internal static string Static(IEnumerable<StaticFigure> figures)
+    {
+        var text = new StringBuilder("| kernel | activations |" + string.Concat(StaticFigures.Architectures.Select(a => $" sm_{a} |")) + " shared bytes | local bytes | spilled bytes |\n|---|---|" +
+            string.Concat(StaticFigures.Architectures.Select(_ => "---:|")) + "---:|---:|---:|\n");
+        foreach (var g in figures.GroupBy(f => (f.Source, f.Kernel, f.BFloat16)).OrderBy(g => g.Key.Source, StringComparer.Ordinal).ThenBy(g => g.Key.Kernel, StringComparer.Ordinal).ThenBy(g => g.Key.BFloat16))
+        {
+            text.Append(CultureInfo.InvariantCulture, $"| {g.Key.Source}: {g.Key.Kernel} | {(g.Key.BFloat16 ? "bf16" : "f32")} |");
+            foreach (int a in StaticFigures.Architectures) text.Append(CultureInfo.InvariantCulture, $" {g.FirstOrDefault(f => f.Architecture == a)?.Registers.ToString(CultureInfo.InvariantCulture) ?? "–"} |");
+            text.Append(CultureInfo.InvariantCulture, $" {g.Max(f => f.SharedBytes)} | {g.Max(f => f.LocalBytes)} | {g.Max(f => f.SpillBytes)} |\n");
+        }
+        return text.ToString();
+    }
+
+    /// <summary>Counts and bounds of every operator's timing samples.</summary>
+    internal static string Simulated(IEnumerable<SimulatedFigure> figures)
+    {
+        var devices = new[] { SimDeviceSpec.H100, SimDeviceSpec.A100, SimDeviceSpec.Rtx4090, SimDeviceSpec.L4 };
+        var text = new StringBuilder("| operator | activations | direction | launches | lane instructions, millions | special | sectors / minimum | bank cycles / minimum | DRAM bytes / minimum |" +
+            string.Concat(devices.Select(d => $" {d.Name}: bound, us |")) + "\n|---|---|---|---:|---:|---:|---:|---:|---:|" + string.Concat(devices.Select(_ => "---:|")) + "\n");
+        foreach (var f in figures)
+        {
+            var all = f.Launches;
+            long Sum(Func<LaunchReport, long> of) => all.Sum(of);
+            string Ratio(long a, long b) => b == 0 ? "–" : ((double)a / b).ToString("F2", CultureInfo.InvariantCulture);
+            text.Append(CultureInfo.InvariantCulture, $"| {f.Op} | {(f.DType == DType.BF16 ? "bf16" : "f32")} | {(f.Backward ? "backward" : "forward")} | {all.Count} | {Sum(l => l.WithoutMoves.Lane) / 1e6:F1} | {Sum(l => l[InstructionClass.Special].Lane) / 1e6:F1} |");
+            text.Append(CultureInfo.InvariantCulture, $" {Ratio(Sum(l => l.GlobalLoads.Units + l.GlobalStores.Units), Sum(l => l.GlobalLoads.Minimum + l.GlobalStores.Minimum))} |");
+            text.Append(CultureInfo.InvariantCulture, $" {Ratio(Sum(l => l.SharedLoads.Units + l.SharedStores.Units), Sum(l => l.SharedLoads.Minimum + l.SharedStores.Minimum))} |");
+            text.Append(CultureInfo.InvariantCulture, $" {Ratio(Sum(l => l.DramReadBytes + l.DramWriteBytes), f.MinimumBytes)} |");
+            foreach (var device in devices)
+            {
+                double seconds = all.Sum(l => l.Bounds(device)[0].Seconds);
+                string unit = all.Count == 0 ? "–" : all.SelectMany(l => l.Bounds(device).Take(1)).MaxBy(b => b.Seconds).Unit;
+                text.Append(CultureInfo.InvariantCulture, $" {seconds * 1e6:F1} {unit} |");
+            }
+            text.Append('\n');
+        }
+        return text.ToString();
+    }
+}
