@@ -47,6 +47,9 @@ public enum FaultKind
 
     /// <summary>An allocation that the device has no memory for.</summary>
     OutOfMemory,
+
+    /// <summary>Work of two streams, or of a stream and the host, touches the same memory and nothing orders it: a missing event or wait.</summary>
+    StreamOrder,
 }
 
 /// <summary>A fault of a kernel or of a host call. The message names kernel, PTX line, block, thread, address and allocation as far as they apply.</summary>
@@ -72,4 +75,7 @@ public sealed class SimFault : Exception
 
     /// <summary>The address; 0 where none applies.</summary>
     public ulong Address { get; init; }
+
+    /// <summary>A launch that needs more of something than there is, in contrast to one that asks for what no device takes.</summary>
+    internal bool OutOfResources { get; init; }
 }

@@ -245,11 +245,9 @@ public sealed unsafe class SimDevice : IDisposable
         if (sticky is not null)
             throw new SimFault(sticky.Kind, $"{kernel.Name}: an earlier launch failed and the device is unusable: {sticky.Message}") { Kernel = kernel.Name };
         CheckLimits(kernel, grid, block, dynamicShared, parameters.Length);
-        LaunchNumber++;
         try
         {
-            using var launch = new Launch(this, kernel.Program, grid, block, dynamicShared, parameters.ToArray(), kernel.RegistersPerThread);
-            return launch.Run();
+            return Run(kernel, grid, block, dynamicShared, parameters.ToArray(), out _);
         }
         catch (SimFault fault)
         {
@@ -258,8 +256,27 @@ public sealed unsafe class SimDevice : IDisposable
         }
     }
 
+    /// <summary>Runs a launch whose limits are checked; the stamps of memory that it touched are at least <paramref name="startTime"/>.</summary>
+    internal LaunchReport Run(SimKernel kernel, Dim3 grid, Dim3 block, int dynamicShared, byte[] parameters, out uint startTime)
+    {
+        LaunchNumber++;
+        using var launch = new Launch(this, kernel.Program, grid, block, dynamicShared, parameters, kernel.RegistersPerThread);
+        LaunchReport report = launch.Run();
+        startTime = launch.StartTime;
+        return report;
+    }
+
     /// <summary>Makes the device usable again after a fault, as a new context does, but keeps its memory.</summary>
     public void Reset() => sticky = null;
+
+    /// <summary>Unloads all modules and frees all memory, as the end of a context does.</summary>
+    internal void Clear()
+    {
+        sticky = null;
+        foreach (SimModule module in modules.ToArray())
+            Unload(module);
+        Memory.FreeAll();
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -285,7 +302,7 @@ public sealed unsafe class SimDevice : IDisposable
 
     private static SimFault Limit(SimKernel kernel, string text) => new(FaultKind.LaunchLimit, $"{kernel.Name}: {text}") { Kernel = kernel.Name };
 
-    private void CheckLimits(SimKernel kernel, Dim3 grid, Dim3 block, int dynamicShared, int parameterBytes)
+    internal void CheckLimits(SimKernel kernel, Dim3 grid, Dim3 block, int dynamicShared, int parameterBytes)
     {
         if (kernel.Module.Device != this)
             throw Limit(kernel, "the kernel was loaded on another device");
@@ -308,6 +325,9 @@ public sealed unsafe class SimDevice : IDisposable
             throw Limit(kernel, $"{kernel.StaticShared} + {dynamicShared} bytes of shared memory; a {Spec.Name} has {Spec.SharedPerBlock} for a block");
         long registers = (long)((kernel.RegistersPerThread + 7) & ~7) * ((block.Count + 31) & ~31L);
         if (kernel.RegistersPerThread > 255 || registers > Spec.Registers)
-            throw Limit(kernel, $"{kernel.RegistersPerThread} registers for each of {block.Count} threads; a {Spec.Name} has {Spec.Registers} for a block and 255 for a thread");
+            throw new SimFault(FaultKind.LaunchLimit, $"{kernel.Name}: {kernel.RegistersPerThread} registers for each of {block.Count} threads; a {Spec.Name} has {Spec.Registers} for a block and 255 for a thread")
+            {
+                Kernel = kernel.Name, OutOfResources = true,
+            };
     }
 }

@@ -65,6 +65,15 @@ internal sealed unsafe class DeviceMemory(long capacity, bool shadow) : IDisposa
         NativeMemory.AlignedFree(backing.Memory);
     }
 
+    public void FreeAll()
+    {
+        foreach (ulong start in backings.Keys.ToArray())
+            Free(start);
+    }
+
+    /// <summary>Whether a range lies inside one allocation, whatever a pool has done with it.</summary>
+    public bool InAllocation(ulong address, long bytes) => BackingOf(address) is { } backing && bytes >= 0 && (ulong)bytes <= backing.Start + (ulong)backing.Bytes - address;
+
     /// <summary>Hands out part of an allocation: from now on only handed-out parts of it may be touched. The part counts as uninitialised.</summary>
     public void Carve(ulong address, long bytes, string tag)
     {

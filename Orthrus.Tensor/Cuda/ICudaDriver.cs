@@ -79,11 +79,11 @@ internal unsafe interface ICudaDriver
     CudaResult GraphDestroy(nint graph);
 }
 
-/// <summary>What a driver that watches memory wants to know about blocks which a pool hands out and takes back without asking it.</summary>
+/// <summary>What a driver that watches memory wants to know about blocks which a pool hands out and takes back without asking it, in the order of the pool's stream.</summary>
 internal interface IBlockObserver
 {
-    /// <summary>A block begins here; so many bytes may be used, and their contents are undefined.</summary>
-    void BlockRented(ulong pointer, long bytes);
-    /// <summary>The block may no longer be touched by work issued from now on.</summary>
-    void BlockReturned(ulong pointer);
+    /// <summary>A block begins here for work that the stream gets from now on; so many bytes may be used, and their contents are undefined.</summary>
+    void BlockRented(ulong pointer, long bytes, nint stream);
+    /// <summary>The block may no longer be touched by work that the stream, or one that waits for it, gets from now on.</summary>
+    void BlockReturned(ulong pointer, nint stream);
 }

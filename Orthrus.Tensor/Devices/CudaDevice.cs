@@ -158,9 +158,9 @@ public sealed unsafe class CudaDevice : Device
         Check(_driver.MemFree((ulong)block), "cuMemFree");
     }
 
-    internal override void Rented(nint block, long bytes) => _observer?.BlockRented((ulong)block, bytes);
+    internal override void Rented(nint block, long bytes) => _observer?.BlockRented((ulong)block, bytes, _stream);
 
-    internal override void Returned(nint block) => _observer?.BlockReturned((ulong)block);
+    internal override void Returned(nint block) => _observer?.BlockReturned((ulong)block, _stream);
 
     internal override void Upload(nint to, ReadOnlySpan<byte> from)
     {
