@@ -60,7 +60,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
             Save();
             return 0;
         });
-        foreach (var (item, vector) in encoder.Run(queue, options.PerPosition ? writer : null))
+        foreach (var (item, vector) in options.PerPosition ? encoder.RunPositions(queue, writer, CannotWrite) : encoder.Run(queue))
         {
             Guard(() =>
             {
@@ -88,7 +88,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
             Save();
             foreach (var skipped in queue.Trailing) index.AddSkipped(skipped.Id, skipped.SkipReason ?? "");
             var head = writer.Finish();
-            folder.Publish(head, size => Description(identity, queue, source, size));
+            folder.Publish(head, (size, indexSize) => Description(identity, queue, source, size, indexSize));
             return 0;
         });
         Summarise(source, queue, encoder, progress.Elapsed);
@@ -107,7 +107,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
         var queue = new EmbedQueue(source, options.Shard, 0, static _ => { });
         var progress = new Progress(host.Error, host.Interactive, options.Quiet, () => source.Progress, TimeProvider.System);
         var writer = Guard(() => EmbeddingWriter.Create(stdout, layout));
-        foreach (var (item, vector) in encoder.Run(queue, null))
+        foreach (var (item, vector) in encoder.Run(queue))
         {
             Guard(() =>
             {
@@ -174,13 +174,14 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
         });
     }
 
-    private byte[] Description(RunIdentity identity, EmbedQueue queue, TranscriptSource source, long size)
+    private byte[] Description(RunIdentity identity, EmbedQueue queue, TranscriptSource source, long size, long indexSize)
     {
         var json = identity.Fields;
         var files = new JsonObject();
         foreach (var (role, path) in options.InputFiles()) files[role] = path;
         json["input_files"] = files;
         json["output_bytes"] = size;
+        json["index_bytes"] = indexSize;
         json["records"] = queue.Records;
         json["nucleotides"] = queue.Nucleotides;
         var skipped = new JsonObject();
@@ -217,9 +218,11 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw IoErrors.Writing(Stdout ? "stdout" : options.Output, e, resumable: !Stdout);
+            throw CannotWrite(e);
         }
     }
+
+    private OutputException CannotWrite(Exception e) => IoErrors.Writing(Stdout ? "stdout" : options.Output, e, resumable: !Stdout);
 
     internal static string Version { get; } =
         typeof(EmbedRun).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0.0.0";

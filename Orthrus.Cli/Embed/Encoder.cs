@@ -92,13 +92,19 @@ internal sealed class Encoder : IDisposable
         return input.Cds == CdsPolicy.LongestOrf ? given == "header" ? "longest-orf" : given + ", longest-orf" : given;
     }
 
-    /// <summary>Embeds the queue in order; with a writer, per-position rows go to it and the vectors are not used.</summary>
-    internal IEnumerable<(EmbedItem, EmbeddedVector)> Run(EmbedQueue queue, EmbeddingWriter? positions) =>
-        positions is null ? Vectors(queue.Items(), null, static _ => { }, static () => { }) : _wide ? Positions<double>(queue, positions) : Positions<float>(queue, positions);
+    /// <summary>Embeds the queue in order.</summary>
+    internal IEnumerable<(EmbedItem, EmbeddedVector)> Run(EmbedQueue queue) => Vectors(queue.Items(), null, static _ => { }, static () => { });
 
-    private IEnumerable<(EmbedItem, EmbeddedVector)> Positions<T>(EmbedQueue queue, EmbeddingWriter writer) where T : unmanaged
+    /// <summary>Embeds the queue in order: rows go to the writer, and the vectors are not used.</summary>
+    /// <param name="queue">The transcripts.</param>
+    /// <param name="writer">A writer of one array per record.</param>
+    /// <param name="failed">What to throw where the system refuses a write.</param>
+    internal IEnumerable<(EmbedItem, EmbeddedVector)> RunPositions(EmbedQueue queue, EmbeddingWriter writer, Func<Exception, Exception> failed) =>
+        _wide ? Positions<double>(queue, writer, failed) : Positions<float>(queue, writer, failed);
+
+    private IEnumerable<(EmbedItem, EmbeddedVector)> Positions<T>(EmbedQueue queue, EmbeddingWriter writer, Func<Exception, Exception> failed) where T : unmanaged
     {
-        var order = new PositionQueue<T>(writer);
+        var order = new PositionQueue<T>(writer, failed);
         return Vectors(Announced(), Take, order.Complete, order.GoOn);
 
         IEnumerable<EmbedItem> Announced()

@@ -7,7 +7,9 @@ namespace Orthrus.Cli.Embed;
 /// later record may come before the earlier one is complete: those wait, those of the first unfinished record go straight to the writer. Between
 /// <see cref="Complete"/> and <see cref="GoOn"/> the writer is left alone, whatever the encoder's threads deliver, so that it can be saved.
 /// </summary>
-internal sealed class PositionQueue<T>(EmbeddingWriter writer) where T : unmanaged
+/// <param name="writer">Receives the records.</param>
+/// <param name="failed">What to throw where the system refuses a write.</param>
+internal sealed class PositionQueue<T>(EmbeddingWriter writer, Func<Exception, Exception> failed) where T : unmanaged
 {
     private sealed class Entry(string id, long length)
     {
@@ -50,8 +52,7 @@ internal sealed class PositionQueue<T>(EmbeddingWriter writer) where T : unmanag
         {
             if (!ReferenceEquals(_order.Dequeue(), item)) throw new InvalidOperationException("records came out of order");
             _entries.Remove(item, out var entry);
-            Write(entry!, []);
-            writer.EndRecord();
+            Write(entry!, [], end: true);
             _held = true;
         }
     }
@@ -62,16 +63,24 @@ internal sealed class PositionQueue<T>(EmbeddingWriter writer) where T : unmanag
         lock (_gate) _held = false;
     }
 
-    private void Write(Entry entry, ReadOnlySpan<T> values)
+    private void Write(Entry entry, ReadOnlySpan<T> values, bool end = false)
     {
-        if (!entry.Begun)
+        try
         {
-            entry.Begun = true;
-            writer.BeginRecord(entry.Id, entry.Length);
+            if (!entry.Begun)
+            {
+                entry.Begun = true;
+                writer.BeginRecord(entry.Id, entry.Length);
+            }
+            foreach (T[] waiting in entry.Waiting) Give(waiting);
+            entry.Waiting.Clear();
+            Give(values);
+            if (end) writer.EndRecord();
         }
-        foreach (T[] waiting in entry.Waiting) Give(waiting);
-        entry.Waiting.Clear();
-        Give(values);
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw failed(e);
+        }
     }
 
     private void Give(ReadOnlySpan<T> values)

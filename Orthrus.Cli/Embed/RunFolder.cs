@@ -82,6 +82,7 @@ internal sealed class RunFolder : IDisposable
         string file = Path.Combine(paths.Partial, "lock");
         for (int attempt = 0; ; attempt++)
         {
+            RunFolder? folder = null;
             try
             {
                 Directory.CreateDirectory(paths.Partial);
@@ -92,8 +93,15 @@ internal sealed class RunFolder : IDisposable
                     held.Dispose();
                     continue;
                 }
-                File.WriteAllText(Path.Combine(paths.Partial, "owner"), $"process {Environment.ProcessId} on {Environment.MachineName}");
-                return new RunFolder(paths, held);
+                folder = new RunFolder(paths, held);
+                File.WriteAllText(folder.In("owner"), $"process {Environment.ProcessId} on {Environment.MachineName}");
+                return folder;
+            }
+            catch (Exception e) when (folder is not null && e is IOException or UnauthorizedAccessException)
+            {
+                bool resumable = File.Exists(folder.In("state"));
+                folder.Dispose();
+                throw IoErrors.Writing(paths.Output, e, resumable);
             }
             catch (IOException e) when (attempt < 20 && !File.Exists(file) && Directory.Exists(Path.GetDirectoryName(paths.Partial)) && !IoErrors.IsDiskFull(e))
             {
@@ -126,7 +134,10 @@ internal sealed class RunFolder : IDisposable
         {
             if (resume && File.Exists(_paths.Description) && File.Exists(_paths.Output))
             {
-                identity.RequireSame(ReadJson(_paths.Description), _paths.Output, "the finished output");
+                var description = ReadJson(_paths.Description);
+                identity.RequireSame(description, _paths.Output, "the finished output");
+                RequireWhole(_paths.Output, description["output_bytes"]);
+                RequireWhole(_paths.Index, description["index_bytes"]);
                 return false;
             }
             StartedOver = File.Exists(In("state"));
@@ -150,16 +161,16 @@ internal sealed class RunFolder : IDisposable
 
     /// <summary>Gives the complete files their names.</summary>
     /// <param name="head">Bytes that come before the data, or none.</param>
-    /// <param name="describe">The description, given the size of the output in bytes.</param>
-    internal void Publish(ReadOnlyMemory<byte> head, Func<long, byte[]> describe)
+    /// <param name="describe">The description, given the sizes of the output and of its index in bytes.</param>
+    internal void Publish(ReadOnlyMemory<byte> head, Func<long, long, byte[]> describe)
     {
         if (head.Length > 0) WriteWhole(head);
         _data!.Flush(flushToDisk: true);
         _index!.Flush(flushToDisk: true);
-        long size = head.Length + _data.Length;
+        long size = head.Length + _data.Length, indexSize = _index.Length;
         _data.Dispose();
         _index.Dispose();
-        WriteAside("description.json", describe(size));
+        WriteAside("description.json", describe(size, indexSize));
         // From here on a later run only renames.
         WriteAside("publish", "the files here are complete\n"u8.ToArray());
         RenameAll();
@@ -168,18 +179,28 @@ internal sealed class RunFolder : IDisposable
 
     public void Dispose()
     {
-        _data?.Dispose();
-        _index?.Dispose();
-        if (_published || Discard || !File.Exists(In("state"))) Clear();
-        TryDelete(In("owner"));
-        _lock.Dispose();
-        try
+        // Closing a file writes what its buffer still holds, which a full disk refuses again. That lies behind the saved state, so that
+        // nothing is lost, and the first error is the one to report.
+        Quietly(() => _data?.Dispose());
+        Quietly(() => _index?.Dispose());
+        if (_published || Discard || !File.Exists(In("state"))) Quietly(Clear);
+        Quietly(() => TryDelete(In("owner")));
+        Quietly(_lock.Dispose);
+        // It may be another run's by now.
+        Quietly(() =>
         {
             if (!Directory.EnumerateFileSystemEntries(_paths.Partial).Any()) Directory.Delete(_paths.Partial);
-        }
-        catch (IOException)
+        });
+
+        static void Quietly(Action tidy)
         {
-            // Another run has taken the folder meanwhile: it is that run's now.
+            try
+            {
+                tidy();
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+            }
         }
     }
 
@@ -191,6 +212,15 @@ internal sealed class RunFolder : IDisposable
         identity.RequireSame(ReadJson(In("run.json")), _paths.Output, "the unfinished output");
         RenameAll();
         return _published = true;
+    }
+
+    // A finished output may have been cut or taken away since.
+    private static void RequireWhole(string path, JsonNode? described)
+    {
+        if (!File.Exists(path)) throw new InputDataException(path, null, "is missing from the finished output", "run without --resume to make it again");
+        long size = new FileInfo(path).Length;
+        if (described is not JsonValue value || !value.TryGetValue(out long expected) || size != expected)
+            throw new InputDataException(path, null, $"has {size} bytes, not the {described?.ToJsonString() ?? "unknown number"} that its description says", "run without --resume to make it again");
     }
 
     private void RenameAll()

@@ -125,34 +125,69 @@ public class EmbedProcessTests
         Assert.False(Directory.Exists("/dev/full.partial"));
     }
 
+    // With the ordinary interval the disk fills between two states, while buffers hold what it can no longer take.
     [Theory]
+    [InlineData("x.npy", "--save-every", "0")]
+    [InlineData("x.csv", "--save-every", "0")]
+    [InlineData("x.npz", "--save-every", "0")]
     [InlineData("x.npy")]
     [InlineData("x.csv")]
-    [InlineData("x.npz")]
-    public void A_full_disk_is_one_line_and_can_be_gone_on_with(string name)
+    [InlineData("x.jsonl")]
+    [InlineData("x.npz", "--per-position")]
+    [InlineData("x.safetensors", "--per-position")]
+    [InlineData("x.npz", "--per-position", "--save-every", "0")]
+    public void A_full_disk_is_one_line_and_can_be_gone_on_with(string name, params string[] options)
     {
         using var files = new HostileFiles();
-        string fasta = EmbedFiles.Fasta(files.PathOf("t.fa"), 900, 20, 60);
+        string fasta = EmbedFiles.Fasta(files.PathOf("t.fa"), options.Contains("--per-position") ? 120 : 900, 20, 60);
         string mount = Directory.CreateDirectory(files.PathOf("disk")).FullName;
         var (mounted, _, _) = ChildProcess.Shell($"mount -t tmpfs -o size=128k orthrus-test '{mount}'");
         if (mounted != 0) Assert.Skip("may not mount a small disk here");
         try
         {
             string output = Path.Combine(mount, name);
-            string[] args = ["embed", fasta, "-o", output, "--quiet", "--save-every", "0"];
+            string[] args = ["embed", fasta, "-o", output, "--quiet", .. options];
             var run = CliRun.Of(args);
             Assert.Equal(3, run.Code);
             string line = Assert.Single(run.ErrorLines);
             Assert.Contains(name, line);
-            Assert.Contains("no space left", line);
+            Assert.Contains(output + ": no space left", line);
             Assert.Contains("--resume", line);
             Assert.False(File.Exists(output));
+            string[] left = [.. Directory.GetFiles(output + ".partial").Select(f => Path.GetFileName(f)!)];
+            Assert.DoesNotContain("lock", left);
+            Assert.DoesNotContain("owner", left);
 
-            Assert.Equal(0, ChildProcess.Shell($"mount -o remount,size=8m '{mount}'").Code);
+            Assert.Equal(0, ChildProcess.Shell($"mount -o remount,size=16m '{mount}'").Code);
             CliRun.Of([.. args, "--resume"]).Succeeded();
             string elsewhere = files.Out(name);
-            CliRun.Of("embed", fasta, "-o", elsewhere, "--quiet").Succeeded();
+            CliRun.Of(["embed", fasta, "-o", elsewhere, "--quiet", .. options]).Succeeded();
             Assert.Equal(EmbedFiles.Read(elsewhere), EmbedFiles.Read(output));
+        }
+        finally
+        {
+            ChildProcess.Shell($"umount '{mount}'");
+        }
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(4096)]
+    [InlineData(8192)]
+    public void A_disk_that_is_full_at_the_start_leaves_nothing(int free)
+    {
+        using var files = new HostileFiles();
+        string mount = Directory.CreateDirectory(files.PathOf("disk")).FullName;
+        var (mounted, _, _) = ChildProcess.Shell($"mount -t tmpfs -o size=64k orthrus-test '{mount}'");
+        if (mounted != 0) Assert.Skip("may not mount a small disk here");
+        try
+        {
+            string full = Path.Combine(mount, "full");
+            File.WriteAllBytes(full, new byte[65536 - free]);
+            var run = CliRun.Of("embed", EmbedFiles.Fasta(files.PathOf("t.fa"), 90, 20, 60), "-o", Path.Combine(mount, "x.npz"), "--quiet");
+            Assert.Equal(3, run.Code);
+            Assert.Contains("x.npz: no space left to write to; free some, then", Assert.Single(run.ErrorLines));
+            Assert.Equal([full], Directory.GetFileSystemEntries(mount));
         }
         finally
         {

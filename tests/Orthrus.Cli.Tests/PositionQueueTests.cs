@@ -12,7 +12,7 @@ public class PositionQueueTests
     {
         using var stream = new MemoryStream();
         var writer = EmbeddingWriter.Create(stream, new EmbeddingLayout(EmbeddingFormat.Safetensors, 1, PerPosition: true));
-        var queue = new PositionQueue<float>(writer);
+        var queue = new PositionQueue<float>(writer, static e => e);
         EmbedItem first = Item("a", 1), second = Item("b", 3);
         queue.Enter(first);
         queue.Enter(second);

@@ -135,6 +135,29 @@ public class ResumeTests
     }
 
     [Theory]
+    [InlineData("x.npy", 500, "500 bytes")]
+    [InlineData("x.index.tsv", 20, "20 bytes")]
+    [InlineData("x.index.tsv", -1, "missing")]
+    public void A_finished_output_that_was_damaged_is_not_called_complete(string part, int length, string says)
+    {
+        using var files = new HostileFiles();
+        string[] args = ["embed", EmbedFiles.Fasta(files.PathOf("t.fa"), 12), "-o", files.Out(), "--quiet"];
+        CliRun.Of(args).Succeeded();
+        var whole = EmbedFiles.Read(files.Out());
+        if (length < 0) File.Delete(files.Out(part));
+        else
+            using (var file = new FileStream(files.Out(part), FileMode.Open)) file.SetLength(length);
+        var run = CliRun.Of([.. args, "--resume"]);
+        Assert.Equal(3, run.Code);
+        string line = Assert.Single(run.ErrorLines);
+        Assert.Contains(files.Out(part), line);
+        Assert.Contains(says, line);
+        Assert.Contains("without --resume", line);
+        CliRun.Of(args).Succeeded();
+        Assert.Equal(whole, EmbedFiles.Read(files.Out()));
+    }
+
+    [Theory]
     [InlineData("x.index.tsv", "x.npy")]
     [InlineData("x.json", "x.npy")]
     [InlineData("x.index.tsv", "x.safetensors")]
