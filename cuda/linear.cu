@@ -29,6 +29,8 @@ enum Epilogue { Silu = 1, Residual = 2 };
 
 #define METHOD __device__ __forceinline__
 
+DEVICE u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
+
 // ---- Blocks ---------------------------------------------------------------------------------------------------------------------------------------------
 
 // Where the block's tile of c begins, and its range of k. Columns go first: blocks that run together share rows of A.
@@ -190,8 +192,6 @@ template <bool Across, int Width, int Depth_> struct Tile
 // Keeps a value in a register: the compiler would form it anew at each use inside the loop.
 DEVICE void keep(u32& x) { asm volatile("" : "+r"(x)); }
 DEVICE void keep(i64& x) { asm volatile("" : "+l"(x)); }
-
-DEVICE u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
 template <int Offset, bool Transposed> DEVICE void load_matrices(u32 (&r)[4], u32 from)
 {
@@ -723,7 +723,9 @@ template <bool Across, int Width, int Depth, bool Aligned, int Threads> struct S
             int r = this->row + e / R::Passes * R::RowStep;
             float4 v = this->next[e];
             if (Across)
-                *(float4*)(tile + r * Pitch + (this->piece + e % R::Passes * R::Pieces) * 4) = v;
+                // The compiler does not see that the address is a multiple of 16, and would store four times.
+                asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};"
+                    :: "r"(shared_address(tile + r * Pitch + (this->piece + e % R::Passes * R::Pieces) * 4)), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w) : "memory");
             else
             {
                 float* at = tile + this->piece * 4 * Pitch + r;
@@ -749,7 +751,7 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Ful
     typedef typename P::SourceA SourceA;
     typedef typename P::SourceB SourceB;
     const int MB = S::TM / 4, NB = S::TN / 4;
-    float* shared[2] = { (float*)room, (float*)room + P::StageFloats };
+    float* shared = (float*)room;
     Range r = range_of<S::BM, S::BN>(p);
     // A warp has 8 threads across and 4 down.
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, across = S::BN / S::TN / 8;
@@ -763,8 +765,8 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Ful
         int first = r.to - r.from - (tiles - 1) * S::Depth;
         sourceA.read_first(first);
         sourceB.read_first(first);
-        sourceA.store(shared[0]);
-        sourceB.store(shared[0] + SourceA::Floats);
+        sourceA.store(shared);
+        sourceB.store(shared + SourceA::Floats);
         __syncthreads();
         for (int stage = 0; ; stage ^= 1)
         {
@@ -774,9 +776,10 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Ful
                 sourceA.read();
                 sourceB.read();
             }
-            const float* a = shared[stage] + tm;
-            const float* b = shared[stage] + SourceA::Floats + tn;
-            #pragma unroll 4
+            const float* a = shared + stage * P::StageFloats + tm;
+            const float* b = shared + stage * P::StageFloats + SourceA::Floats + tn;
+            // More at once would not fit into the registers that two blocks leave each other.
+            #pragma unroll 2
             for (int k = 0; k < S::Depth; k++)
             {
                 float x[S::TM], y[S::TN];
@@ -792,8 +795,8 @@ template <class S, bool AcrossA, bool AcrossB, bool Aligned, class Out, bool Ful
                 }
             }
             if (!more) break;
-            sourceA.store(shared[stage ^ 1]);
-            sourceB.store(shared[stage ^ 1] + SourceA::Floats);
+            sourceA.store(shared + (stage ^ 1) * P::StageFloats);
+            sourceB.store(shared + (stage ^ 1) * P::StageFloats + SourceA::Floats);
             __syncthreads();
         }
     }
