@@ -147,8 +147,8 @@ public sealed class SimilarityTests
             Assert.Equal(r.SharedStores.Minimum, r.SharedStores.Units);
             Assert.Equal(0, r.Atomics.Requests);
             Assert.Equal(0, r.Local.Requests);
-            // Multiply-adds are what a tile is for.
-            Assert.InRange(r[InstructionClass.Float32].Lane, 0.85 * r.WithoutMoves.Lane, r.WithoutMoves.Lane);
+            // Multiply-adds are what a tile is for; here half the tiles hold own pairs, which cost more.
+            Assert.InRange(r[InstructionClass.Float32].Lane, 0.7 * r.WithoutMoves.Lane, r.WithoutMoves.Lane);
             TestContext.Current.TestOutputHelper?.WriteLine($"{kernel}: {r.WithoutMoves.Warp} warp instructions, f32 {r[InstructionClass.Float32].Warp}, shared {r.SharedLoads.Units + r.SharedStores.Units}, special {r[InstructionClass.Special].Warp}, global {r.GlobalLoads.Units} + {r.GlobalStores.Units} (minimum {r.GlobalLoads.Minimum} + {r.GlobalStores.Minimum}), DRAM {r.DramReadBytes} + {r.DramWriteBytes}");
         }
     }
