@@ -12,6 +12,9 @@ internal static class CudaImages
     /// <summary>Environment variable: folder of the cubin cache.</summary>
     internal const string CacheVariable = "ORTHRUS_CACHE";
 
+    /// <summary>Origin of an image that NVRTC made, now or earlier.</summary>
+    internal const string FromNvrtc = "NVRTC";
+
     private const int Checksum = 32;
 
     /// <summary>The image, closed by a zero byte as the driver wants PTX.</summary>
@@ -27,25 +30,27 @@ internal static class CudaImages
         var embedded = CudaVariant.Embedded.Last(v => v.Architecture <= architecture && v.BFloat16 == bfloat16);
         if (!takesMachineCode)
         {
-            if (EmbeddedPtx(source, architecture, bfloat16) is { } own)
+            if (Embedded(source, architecture, bfloat16) is { } own)
             {
                 origin = "embedded PTX";
-                return Text(own);
+                return own;
             }
-            origin = "NVRTC";
+            origin = FromNvrtc;
             return Cached(source, embedded, machineCode: false);
         }
-        if (Nvrtc.IsAvailable)
+        // An NVRTC that does not know the device yet makes PTX for the newest that it knows; one that no longer knows any as old makes nothing.
+        if (Nvrtc.IsAvailable && Nvrtc.Architectures.LastOrDefault(a => a <= architecture) is > 0 and var known)
         {
-            bool known = Nvrtc.Architectures.Contains(architecture);
-            origin = "NVRTC";
-            return known ? Cached(source, new(architecture, bfloat16), machineCode: true)
-                : Cached(source, new(Nvrtc.Architectures.Last(a => a <= architecture), bfloat16), machineCode: false);
+            origin = FromNvrtc;
+            return Cached(source, new(known, bfloat16), machineCode: known == architecture);
         }
         origin = "embedded PTX";
-        return EmbeddedPtx(source, architecture, bfloat16) is { } ptx ? Text(ptx)
-            : throw new CudaException("image", $"cuda/{source.Name}.cu has no compiled form inside the program, and NVRTC was not found ({NativeLibraries.NvrtcStatus.Why}); install NVRTC (libnvrtc of CUDA 11.8 to 13)");
+        return Embedded(source, architecture, bfloat16)
+            ?? throw new CudaException("image", $"cuda/{source.Name}.cu has no compiled form inside the program, and {Nvrtc.WhyNot ?? $"NVRTC {Nvrtc.Version} does not compile for {architecture / 10}.{architecture % 10}"}; install NVRTC (libnvrtc of CUDA 11.8 to 13)");
     }
+
+    /// <summary>What comes with the engine for an architecture, or null.</summary>
+    internal static byte[]? Embedded(CudaSource source, int architecture, bool bfloat16) => EmbeddedPtx(source, architecture, bfloat16) is { } ptx ? Text(ptx) : null;
 
     /// <summary>The newest embedded form that the architecture runs; forms that would be the same as an older one are left out.</summary>
     private static string? EmbeddedPtx(CudaSource source, int architecture, bool bfloat16) =>

@@ -68,6 +68,9 @@ public static class NativeLibraries
         }
     }
 
+    /// <summary>Whether a library that was loaded has a function.</summary>
+    internal static bool Exports(string library, string function) => Load(library).Handle is var handle && handle != 0 && NativeLibrary.TryGetExport(handle, function, out _);
+
     internal static (NativeLibraryStatus Status, nint Handle) Find(string library, IReadOnlyList<(string Folder, bool First)> folders, bool windows)
     {
         var (title, names, before) = Candidates(library, windows);

@@ -12,8 +12,16 @@ public sealed record NvrtcResult(byte[] Image, string Log);
 /// <remarks>Source: NVRTC 11.8 documentation. Not safe against options that no compiler takes: they are passed on as they are.</remarks>
 public static unsafe partial class Nvrtc
 {
-    /// <summary>True where the library is here; <see cref="NativeLibraries.NvrtcStatus"/> says why not.</summary>
-    public static bool IsAvailable => NativeLibraries.NvrtcStatus.Found;
+    private static readonly Lazy<string?> Reason = new(() =>
+        !NativeLibraries.NvrtcStatus.Found ? $"NVRTC was not found ({NativeLibraries.NvrtcStatus.Why})"
+        : !NativeLibraries.Exports(NativeLibraries.Nvrtc, nameof(nvrtcGetCUBIN)) || !NativeLibraries.Exports(NativeLibraries.Nvrtc, nameof(nvrtcGetSupportedArchs))
+            ? $"NVRTC ({NativeLibraries.NvrtcStatus.Path}) is older than CUDA 11.2" : null);
+
+    /// <summary>True where the library is here and not too old; <see cref="WhyNot"/> says why not.</summary>
+    public static bool IsAvailable => Reason.Value is null;
+
+    /// <summary>Why NVRTC cannot be used, or null where it can.</summary>
+    public static string? WhyNot => Reason.Value;
 
     /// <summary>Version of the library.</summary>
     /// <exception cref="CudaException">NVRTC is missing.</exception>
@@ -87,9 +95,7 @@ public static unsafe partial class Nvrtc
 
     private static void Require()
     {
-        var status = NativeLibraries.NvrtcStatus;
-        if (!status.Found)
-            throw new CudaException("dlopen", $"NVRTC was not found ({status.Why}); install it (package libnvrtc of CUDA 11.8 to 13), or use the compiled kernels that come with the program");
+        if (WhyNot is { } why) throw new CudaException("dlopen", $"{why}; install it (package libnvrtc of CUDA 11.8 to 13), or use the compiled kernels that come with the program");
     }
 
     private delegate int Fill(byte* to);

@@ -19,6 +19,7 @@ public sealed unsafe class CudaDevice : Device
     private readonly Dictionary<(string Source, bool BFloat16), nint> _modules = [];
     private readonly Lock _gate = new();
     private Function[] _functions = [];
+    private bool _lost;
 
     private struct Function
     {
@@ -33,7 +34,7 @@ public sealed unsafe class CudaDevice : Device
         Check(driver.Init(0), "cuInit");
         int count, device;
         Check(driver.DeviceGetCount(&count), "cuDeviceGetCount");
-        if (ordinal < 0 || ordinal >= count) throw new DeviceException($"there is no CUDA device {ordinal}: the driver shows {count} (CUDA_VISIBLE_DEVICES may hide others)");
+        if (ordinal < 0 || ordinal >= count) throw new DeviceException(NoSuchDevice(ordinal, count));
         Check(driver.DeviceGet(&device, ordinal), "cuDeviceGet");
         _device = device;
         nint context, stream;
@@ -128,8 +129,7 @@ public sealed unsafe class CudaDevice : Device
         {
             if (!_modules.TryGetValue((kernel.Source.Name, bfloat16), out nint module))
             {
-                byte[] image = CudaImages.Find(kernel.Source, ComputeCapability, bfloat16, !_driver.IsSimulated, out string origin);
-                fixed (byte* p = image) Check(_driver.ModuleLoadDataEx(&module, p, 0, null, null), "cuModuleLoadDataEx", $"{kernel.Source.Name}, {origin}");
+                module = LoadModule(kernel.Source, bfloat16);
                 _modules[(kernel.Source.Name, bfloat16)] = module;
             }
             nint handle;
@@ -140,6 +140,41 @@ public sealed unsafe class CudaDevice : Device
             Check(_driver.FuncGetAttribute(&fixedShared, CudaFunctionAttribute.SharedBytes, handle), "cuFuncGetAttribute", kernel.Entry);
             _functions[index] = new Function { Handle = handle, MaxDynamicShared = Math.Max(0, withoutOptIn - fixedShared) };
         }
+    }
+
+    // An NVRTC newer than the driver makes images that the driver refuses; what comes with the engine is as old as the oldest driver supported.
+    private nint LoadModule(CudaSource source, bool bfloat16)
+    {
+        byte[] image = CudaImages.Find(source, ComputeCapability, bfloat16, !_driver.IsSimulated, out string origin);
+        var result = TryLoadModule(image, out nint module, out string log);
+        if (result is CudaResult.InvalidImage or CudaResult.NoBinaryForGpu or CudaResult.UnsupportedPtxVersion && origin == CudaImages.FromNvrtc
+            && CudaImages.Embedded(source, ComputeCapability, bfloat16) is { } embedded && TryLoadModule(embedded, out nint own, out _) == CudaResult.Success)
+            return own;
+        Check(result, "cuModuleLoadDataEx", $"{source.Name}, {origin}{(log.Length > 0 ? ": " + log : "")}");
+        return module;
+    }
+
+    private CudaResult TryLoadModule(byte[] image, out nint module, out string log)
+    {
+        const int logBytes = 4096;
+        byte* text = stackalloc byte[logBytes];
+        text[0] = 0;
+        var options = stackalloc CudaJitOption[] { CudaJitOption.ErrorLogBuffer, CudaJitOption.ErrorLogBufferBytes };
+        void** values = stackalloc void*[] { text, (void*)logBytes };
+        nint loaded = 0;
+        CudaResult result;
+        fixed (byte* p = image) result = _driver.ModuleLoadDataEx(&loaded, p, 2, options, values);
+        module = loaded;
+        // A simulated driver explains itself.
+        log = result == CudaResult.Success || _driver.IsSimulated ? ""
+            : Encoding.UTF8.GetString(System.Runtime.InteropServices.MemoryMarshal.CreateReadOnlySpanFromNullTerminated(text)).Split('\n').FirstOrDefault(l => l.Trim().Length > 0)?.Trim() ?? "";
+        return result;
+    }
+
+    private static string NoSuchDevice(int ordinal, int count)
+    {
+        string? visible = Environment.GetEnvironmentVariable("CUDA_VISIBLE_DEVICES");
+        return $"there is no CUDA device {ordinal}: the driver shows {count}{(count > 0 ? $", 0 to {count - 1}" : "")} ({(visible is null ? "nvidia-smi -L lists those of the machine" : $"CUDA_VISIBLE_DEVICES={visible} hides others and renumbers")})";
     }
 
     internal override nint Allocate(long bytes)
@@ -154,6 +189,8 @@ public sealed unsafe class CudaDevice : Device
 
     internal override void Free(nint block, long bytes)
     {
+        // With the context its memory is lost; saying so once more would hide the error that tells why.
+        if (_lost) return;
         Enter();
         Check(_driver.MemFree((ulong)block), "cuMemFree");
     }
@@ -218,6 +255,13 @@ public sealed unsafe class CudaDevice : Device
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void Check(CudaResult result, string call, string? subject = null)
     {
-        if (result != CudaResult.Success) throw new CudaException(call, result, _driver.Explain(result) is { } detail ? subject is null ? detail : $"{subject}: {detail}" : subject);
+        if (result != CudaResult.Success) Throw(result, call, subject);
+    }
+
+    private void Throw(CudaResult result, string call, string? subject)
+    {
+        var e = new CudaException(call, result, _driver.Explain(result) is { } detail ? subject is null ? detail : $"{subject}: {detail}" : subject);
+        _lost |= e.IsSticky;
+        throw e;
     }
 }

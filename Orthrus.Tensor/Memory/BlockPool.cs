@@ -106,7 +106,7 @@ internal sealed class BlockPool(Device device)
             }
             catch (OutOfMemoryException e)
             {
-                throw new DeviceOutOfMemoryException($"{device.Name}: {capacity:N0} bytes more are not to be had; in use: {Table()}", e);
+                throw new DeviceOutOfMemoryException($"{device.Name}: {capacity:N0} bytes more are not to be had; in use: {Table()}; use smaller batches or shorter records, or end other programs that use the device", e);
             }
         }
     }
