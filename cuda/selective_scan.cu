@@ -609,7 +609,7 @@ template <int Warps> DEVICE void backward(const ScanGradArgs& p)
             const act* from = array == 0 ? p.delta : array == 1 ? p.u : array == 2 ? p.z : p.dy;
             if (from)
                 for (int k = tid % (At::Threads / 4); k < Tile; k += At::Threads / 4) prefetch(from + (rows + t - Tile + k) * E + blockIdx.x * At::Channels);
-            if (tid < 2 * Tile) prefetch((tid < Tile ? p.b : p.c) + (rows + t - Tile + tid % Tile) * 16);
+            for (int k = tid; k < 2 * Tile; k += At::Threads) prefetch((k < Tile ? p.b : p.c) + (rows + t - Tile + k % Tile) * 16);
             if (quad == 0 && mine < E) prefetch(start);
         }
 
@@ -822,6 +822,7 @@ template <int Warps> DEVICE void backward(const ScanGradArgs& p)
 
 ORTHRUS_KERNEL __launch_bounds__(128) selective_scan_backward(const ScanGradArgs p) { backward<4>(p); }
 ORTHRUS_KERNEL __launch_bounds__(64) selective_scan_backward_small(const ScanGradArgs p) { backward<2>(p); }
+ORTHRUS_KERNEL __launch_bounds__(32) selective_scan_backward_least(const ScanGradArgs p) { backward<1>(p); }
 
 // ---- Any number of states up to 256 -----------------------------------------------------------------------------------------------------------------------
 //

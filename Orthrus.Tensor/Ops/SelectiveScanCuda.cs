@@ -14,7 +14,7 @@ public sealed partial class SelectiveScan
 
     private static readonly CudaKernel
         Straight = Kernel("forward"), Chained = Kernel("chained"), Ends = Kernel("ends"), Starts = Kernel("starts"), ForwardAny = Kernel("forward_any"),
-        Backward4 = Kernel("backward"), Backward2 = Kernel("backward_small"), BackwardAny = Kernel("backward_any"), Sums = Kernel("sums");
+        Backward4 = Kernel("backward"), Backward2 = Kernel("backward_small"), Backward1 = Kernel("backward_least"), BackwardAny = Kernel("backward_any"), Sums = Kernel("sums");
 
     private static CudaKernel Kernel(string name) => new("selective_scan", "selective_scan_" + name);
 
@@ -84,15 +84,10 @@ public sealed partial class SelectiveScan
     public static void BackwardCuda(in GradArgs args, in Attr attr)
     {
         var f = Operands(args.Inputs, attr);
-        int tiles = Groups(f.L, Tile), warps = 8;
-        bool any = f.N != States, large = false;
-        if (any)
-            while (warps > 1 && AnyBytes(warps, f.N) > args.Cuda.SharedPerBlock) warps /= 2;
-        else
-        {
-            large = BackwardBytes(4) <= args.Cuda.SharedPerBlock;
-            warps = large ? 4 : 2;
-        }
+        bool any = f.N != States;
+        // The largest block whose shared memory the device has.
+        int tiles = Groups(f.L, Tile), warps = any ? 8 : 4;
+        while (warps > 1 && (any ? AnyBytes(warps, f.N) : BackwardBytes(warps)) > args.Cuda.SharedPerBlock) warps /= 2;
         int groups = Groups(f.E, any ? warps : States * warps);
         f.Starts = args.Scratch.Empty(new Shape(f.Batch, tiles, f.E, f.N), DType.F32).Address;
         var g = new GradientArgs
@@ -112,7 +107,7 @@ public sealed partial class SelectiveScan
         else
         {
             if (f.L > 0) args.Cuda.Launch(Starts, args.DType, new(Groups(f.E, Channels), f.Batch), Threads, ForwardBytes, f);
-            args.Cuda.Launch(large ? Backward4 : Backward2, args.DType, new(groups, f.Batch), 32 * warps, BackwardBytes(warps), g);
+            args.Cuda.Launch(warps == 4 ? Backward4 : warps == 2 ? Backward2 : Backward1, args.DType, new(groups, f.Batch), 32 * warps, BackwardBytes(warps), g);
         }
         var s = new SumArgs
         {
