@@ -41,6 +41,9 @@ public class EncoderGoldenTests
     }
 
     [Theory]
+#if SIMULATED
+    [Trait("tier", "long")]
+#endif
     [MemberData(nameof(Rows), "encoder_real_gradients")]
     public void Gradients_of_the_published_sizes(string name, string dtype)
     {
@@ -68,6 +71,9 @@ public class EncoderGoldenTests
         select new TheoryDataRow<string, string>(row.Data, dtype);
 
     [Theory]
+#if SIMULATED
+    [Trait("tier", "long")]
+#endif
     [MemberData(nameof(Real), false)]
     public void Published_sizes_on_real_transcripts(string name, string dtype)
     {
@@ -79,10 +85,12 @@ public class EncoderGoldenTests
         m.AssertOutput(c.Outputs["rep"], rep);
     }
 
+#if !SIMULATED
     [Theory]
     [Trait("tier", "long")]
     [MemberData(nameof(Real), true)]
     public void Published_sizes_on_long_transcripts(string name, string dtype) => Published_sizes_on_real_transcripts(name, dtype);
+#endif
 
     private static MixerModel Published(GoldenModel m, GoldenCase c)
     {
