@@ -7,6 +7,7 @@ namespace Orthrus.Cuda.Tests;
 /// <summary>Every sample of every operator on simulated devices, against its specification: values, gradients, both precisions, aligned operands and others.</summary>
 public sealed class OpTests
 {
+    public static TheoryData<string> Ops => new(OpTable.All.Select(r => r.Name));
 
     [Theory]
     [MemberData(nameof(Ops))]
