@@ -9,7 +9,6 @@ public sealed class OpTests
 {
     public static TheoryData<string> Ops => new(OpTable.All.Select(r => r.Name));
 
-
     [Theory]
     [MemberData(nameof(Ops))]
     public void Equals_its_specification(string name)
