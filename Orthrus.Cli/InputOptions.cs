@@ -65,3 +65,18 @@ internal sealed class InputOptions
         if (wrong) throw new UsageException(message);
     }
 }
+
+/// <summary>The files of an input.</summary>
+internal static class InputFiles
+{
+    /// <summary>Those that were named, by role, in a fixed order.</summary>
+    internal static IEnumerable<(string Role, string Path)> Files(this TranscriptInput input)
+    {
+        if (input.Fasta is { } fasta) yield return ("fasta", fasta);
+        if (input.TracksTable is { } table) yield return ("tracks", table);
+        if (input.Annotation is { } annotation) yield return ("annotation", annotation);
+        if (input.Genome is { } genome) yield return ("genome", genome);
+        if (input.ContigAliases is { } aliases) yield return ("contig_aliases", aliases);
+        if (input.IdsFile is { } ids) yield return ("ids", ids);
+    }
+}

@@ -180,6 +180,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
         var files = new JsonObject();
         foreach (var (role, path) in options.InputFiles()) files[role] = path;
         json["input_files"] = files;
+        json["output"] = new OutputPaths(options.Output).Name;
         json["output_bytes"] = size;
         json["index_bytes"] = indexSize;
         json["records"] = queue.Records;
