@@ -52,8 +52,12 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
         long held = folder.Records;
         var (writer, index) = Guard(() => (EmbeddingWriter.Create(folder.Data, layout), new EmbeddingIndex(folder.Index, held)));
         if (held > 0) Say($"going on after {held:N0} transcripts");
-        var queue = new EmbedQueue(source, options.Shard, held, t => writer.Replay(t.Id, t.Length));
         var progress = new Progress(host.Error, host.Interactive, options.Quiet, () => source.Progress, TimeProvider.System);
+        var queue = new EmbedQueue(source, options.Shard, held, t =>
+        {
+            writer.Replay(t.Id, t.Length);
+            progress.Restart();
+        });
         long lastSave = Environment.TickCount64;
         Guard(() =>
         {
@@ -79,7 +83,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
                 progress.Clear();
                 throw new InterruptedException($"interrupted after {writer.Records:N0} transcripts; run the same command with --resume to go on");
             }
-            progress.Tick(queue.Records, queue.Nucleotides);
+            progress.Tick(queue.Records, queue.Nucleotides, encoder.Nucleotides);
         }
         RequireReplayed(queue, held);
         progress.Clear();
@@ -115,7 +119,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
                 return 0;
             });
             if (host.Cancel.IsCancellationRequested) throw new InterruptedException("interrupted");
-            progress.Tick(queue.Records, queue.Nucleotides);
+            progress.Tick(queue.Records, queue.Nucleotides, encoder.Nucleotides);
         }
         progress.Clear();
         Guard(() => writer.Finish());
