@@ -69,7 +69,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
             Guard(() =>
             {
                 foreach (var skipped in item.SkippedBefore) index.AddSkipped(skipped.Id, skipped.SkipReason ?? "");
-                index.Add(item.Transcript, encoder.Blank);
+                index.Add(item.Transcript, encoder.Blank, writer.ArrayName);
                 if (!options.PerPosition) vector.WriteTo(writer, item.Transcript);
                 if (host.Cancel.IsCancellationRequested || Environment.TickCount64 - lastSave >= options.SaveEvery.TotalMilliseconds)
                 {
