@@ -45,8 +45,6 @@ internal static class EmbedVerb
         command.SetAction(r =>
         {
             string path = r.GetValue(output)!;
-            if (r.GetValue(perPosition) && r.GetResult(pool) is { Implicit: false })
-                throw new UsageException("--per-position writes every position, --pool makes one vector of them: give one of the two");
             double seconds = r.GetValue(saveEvery);
             if (!(seconds >= 0 && seconds <= 86_400)) throw new UsageException("--save-every takes 0 to 86400 seconds");
             var options = new EmbedOptions

@@ -63,6 +63,8 @@ internal sealed record EmbedOptions
         if (InputFiles().Count(f => f.Path == "-") > 1) throw new UsageException("only one input can be stdin");
         if (PerPosition && Format is not (EmbeddingFormat.Npz or EmbeddingFormat.Safetensors))
             throw new UsageException("--per-position needs --format npz or safetensors: other formats hold one vector per record");
+        if (PerPosition && Pool != Pool.Mean)
+            throw new UsageException($"--per-position writes every position, --pool {Pool.ToString().ToLowerInvariant()} makes one vector of them: give one of the two");
         if (ToStdout && !EmbeddingLayout.IsText(Format))
             throw new UsageException("stdout takes --format csv, tsv or jsonl; give -o a file name for the others");
         if (Resume && ToStdout) throw new UsageException("--resume needs an output file: what went down a pipe cannot be gone on with");
