@@ -26,7 +26,9 @@ internal static class BenchVerb
         var json = new Option<string?>("--json") { Description = "also write the figures to this file, as JSON", HelpName = "FILE" };
         var seconds = new Option<double?>("--seconds") { Description = "about how long to measure each figure (default 0.06 for a limit, 0.2 for an operator)", HelpName = "S" };
         var command = new Command("bench", Help) { limits, op, threads, dtype, json, seconds };
-        command.SetAction(r => Run(r.GetValue(limits), r.GetValue(op) ?? [], r.GetValue(threads), r.GetValue(dtype) == "f64" ? DType.F64 : DType.F32, r.GetValue(json), r.GetValue(seconds), CliHost.Of(r)));
+        command.SetAction(r => r.GetValue(limits) && r.GetResult(dtype) is { Implicit: false }
+            ? throw new UsageException("--limits probes both precisions, --dtype chooses that of the operators: give one of the two")
+            : Run(r.GetValue(limits), r.GetValue(op) ?? [], r.GetValue(threads), r.GetValue(dtype) == "f64" ? DType.F64 : DType.F32, r.GetValue(json), r.GetValue(seconds), CliHost.Of(r)));
         return command;
     }
 

@@ -27,11 +27,14 @@ internal static class Cli
     /// <summary>Runs one command line of the executable.</summary>
     internal static int Run(string[] args)
     {
+        var error = StandardStreams.OpenError();
+        Console.SetError(error);
         using var interrupt = new Interrupt();
         return Run(args, new CliHost
         {
             EnableDefaultExceptionHandler = false,
             ProcessTerminationTimeout = null,
+            Error = error,
             StandardOutput = PipeStream.OpenStdout,
             Cancel = interrupt.Token,
             Interactive = !Console.IsErrorRedirected,

@@ -40,7 +40,17 @@ internal static class Errors
 
     internal static int Run(RootCommand root, string[] args, CliHost host)
     {
+        if (Empty(args) is { } empty)
+        {
+            Report(host.Error, empty);
+            return ExitCode.Usage;
+        }
         var parsed = root.Parse(args);
+        if (parsed.CommandResult.Command == root && parsed.UnmatchedTokens is [var unknown, ..])
+        {
+            Report(host.Error, $"there is no command {unknown}; use {string.Join(", ", root.Subcommands.Select(c => c.Name))} (see `orthrus --help`)");
+            return ExitCode.Usage;
+        }
         if (parsed.Errors.Count > 0)
         {
             string help = parsed.CommandResult.Command == root ? "--help" : parsed.CommandResult.Command.Name + " --help";
@@ -61,9 +71,22 @@ internal static class Errors
         }
     }
 
-    internal static void Report(string line) => Report(Console.Error, line);
+    internal static void Report(TextWriter error, string line) =>
+        error.WriteLine("orthrus: " + string.Join(' ', line.Split(['\r', '\n', '\t'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)));
 
-    internal static void Report(TextWriter error, string line) => error.WriteLine("orthrus: " + line.ReplaceLineEndings(" "));
+    // No argument means anything when it is empty: most likely a variable of the shell was not set.
+    private static string? Empty(string[] args)
+    {
+        for (int i = 0; i < args.Length; i++)
+        {
+            string a = args[i];
+            bool option = a.StartsWith("--", StringComparison.Ordinal) && a.IndexOf('=') == a.Length - 1;
+            if (a.Length > 0 && !option) continue;
+            string which = option ? a[..^1] : i > 0 && args[i - 1].StartsWith('-') ? args[i - 1] : $"argument {i + 1}";
+            return $"{which} is empty; give it a value (a variable of the shell that is not set?)";
+        }
+        return null;
+    }
 
     private static (int Code, string Line) Classify(Exception e) => e switch
     {

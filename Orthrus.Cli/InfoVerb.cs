@@ -28,6 +28,7 @@ internal static class InfoVerb
         {
             var output = CliHost.Of(r).Output;
             if (r.GetValue(model) is { } path) Model(output, OrthrusModel.Load(path), r.GetValue(tensors));
+            else if (r.GetValue(tensors)) throw new UsageException("--tensors lists those of a model: name one");
             else Machine(output);
             return ExitCode.Done;
         });
@@ -50,7 +51,12 @@ internal static class InfoVerb
         foreach (var h in model.DescribeHeads())
             Row(output, "head", $"{h.Name}: {h.DIn} -> {(h.Body > 0 ? string.Concat(Enumerable.Repeat($"{h.Body} -> ", h.Layers - 1)) : "")}{h.DOut}{(h.PerPosition ? ", per position" : "")}, {h.Norm}, {h.ParameterCount.ToString("N0", CultureInfo.InvariantCulture)} parameters");
         if (model.Optimizer.Count > 0) Row(output, "optimiser", $"states of {model.Optimizer.Count} tensors");
-        foreach (var (key, value) in model.Provenance) Row(output, key, value.Length > 120 ? value[..117] + "..." : value);
+        foreach (var (key, value) in model.Provenance)
+        {
+            // JSON values come with the line breaks and indents of their file.
+            string text = string.Join(' ', value.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+            Row(output, key, text.Length > 120 ? text[..117] + "..." : text);
+        }
         if (!all) return;
         foreach (var t in model.Encoder.Concat(model.Heads)) output.WriteLine($"  {t.Name}\t({string.Join(", ", t.Shape)})\t{t.DType}");
     }

@@ -50,7 +50,7 @@ internal sealed class InputOptions
         Refuse(cds is not ("annotated" or "longest-orf"), $"--cds is annotated or longest-orf, not '{cds}'");
         Refuse(blank && cds == "longest-orf", "--blank-tracks and --cds longest-orf exclude each other");
         Refuse(min < 0 || max < 0 || min > max, "--min-length and --max-length leave no length");
-        return new TranscriptInput
+        var input = new TranscriptInput
         {
             Fasta = fasta, TracksTable = tracks, Annotation = annotation, Genome = genome, ContigAliases = aliases,
             Cds = blank ? CdsPolicy.Blank : cds == "longest-orf" ? CdsPolicy.LongestOrf : CdsPolicy.Annotated,
@@ -58,10 +58,28 @@ internal sealed class InputOptions
             Biotypes = (parsed.GetValue(_biotypes) ?? []).SelectMany(b => b.Split(',', StringSplitOptions.RemoveEmptyEntries)).ToArray(),
             CodingOnly = parsed.GetValue(_coding), LongestPerGene = parsed.GetValue(_longest), MinLength = min, MaxLength = max,
         };
+        if (input.Files().Any(f => f.Path == "-") && !StandardStreams.IsGiven(StandardStreams.Input))
+            throw new InputDataException("-", null, "stdin is closed", "pipe the input into it, or name a file");
+        return input;
     }
 
     private static void Refuse(bool wrong, string message)
     {
         if (wrong) throw new UsageException(message);
+    }
+}
+
+/// <summary>The files of an input.</summary>
+internal static class InputFiles
+{
+    /// <summary>Those that were named, by role, in a fixed order.</summary>
+    internal static IEnumerable<(string Role, string Path)> Files(this TranscriptInput input)
+    {
+        if (input.Fasta is { } fasta) yield return ("fasta", fasta);
+        if (input.TracksTable is { } table) yield return ("tracks", table);
+        if (input.Annotation is { } annotation) yield return ("annotation", annotation);
+        if (input.Genome is { } genome) yield return ("genome", genome);
+        if (input.ContigAliases is { } aliases) yield return ("contig_aliases", aliases);
+        if (input.IdsFile is { } ids) yield return ("ids", ids);
     }
 }

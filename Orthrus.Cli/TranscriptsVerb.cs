@@ -31,7 +31,7 @@ internal static class TranscriptsVerb
         string? table = output == "-" ? null : TablePath(output);
         foreach (string path in table is null ? Array.Empty<string>() : [output, table])
             if (Directory.Exists(path)) throw new OutputException($"{path}: is a folder; give the FASTA another name");
-        if (table is not null) RefuseInputs(input, output, table);
+        if (table is not null) OutputGuard.Refuse(output, [output, table], input.Files().Select(f => f.Path));
         using var source = TranscriptSource.Open(input);
         Write(source, input, output, table, host);
         foreach (string line in source.Report.ToLines()) host.Error.WriteLine(line);
@@ -69,15 +69,6 @@ internal static class TranscriptsVerb
         {
             throw IoErrors.Writing(output == "-" ? "stdout" : output, e, resumable: false);
         }
-    }
-
-    // -o genome.fa must not replace the genome.
-    private static void RefuseInputs(TranscriptInput input, string output, string table)
-    {
-        foreach (string? file in new[] { input.Fasta, input.TracksTable, input.Annotation, input.Genome, input.ContigAliases, input.IdsFile })
-            foreach (string written in new[] { output, table })
-                if (file is not null && file != "-" && Path.GetFullPath(file) == Path.GetFullPath(written))
-                    throw new UsageException($"--output {output} would write over the input {file}; give another name");
     }
 
     // x.fa and x.fa.gz have their table in x.tsv.

@@ -37,6 +37,18 @@ public sealed record Transcript
     /// <summary>Biotype (protein_coding, lncRNA, ...), or null.</summary>
     public string? Biotype { get; init; }
 
+    /// <summary>Species, or null where no table names it.</summary>
+    public string? Species { get; init; }
+
+    /// <summary>Group of homologous genes that the gene belongs to, or null where no table names it.</summary>
+    public string? HomologyGroup { get; init; }
+
+    /// <summary>Gene family, or null where no table names it.</summary>
+    public string? FamilyGroup { get; init; }
+
+    /// <summary>Part of a data set (train, validation, test), or null where no table names it.</summary>
+    public string? Split { get; init; }
+
     /// <summary>CDS in transcript coordinates, 0-based, half-open, stop codon included; null where there is none or it is unknown.</summary>
     public (int Start, int End)? Cds { get; init; }
 

@@ -55,15 +55,7 @@ internal sealed record EmbedOptions
     internal bool ToStdout => Output == "-";
 
     /// <summary>The input files by role, in a fixed order.</summary>
-    internal IEnumerable<(string Role, string Path)> InputFiles()
-    {
-        if (Input.Fasta is { } fasta) yield return ("fasta", fasta);
-        if (Input.TracksTable is { } table) yield return ("tracks", table);
-        if (Input.Annotation is { } annotation) yield return ("annotation", annotation);
-        if (Input.Genome is { } genome) yield return ("genome", genome);
-        if (Input.ContigAliases is { } aliases) yield return ("contig_aliases", aliases);
-        if (Input.IdsFile is { } ids) yield return ("ids", ids);
-    }
+    internal IEnumerable<(string Role, string Path)> InputFiles() => Input.Files();
 
     /// <summary>Refuses what cannot be meant.</summary>
     internal EmbedOptions Checked()
@@ -71,11 +63,22 @@ internal sealed record EmbedOptions
         if (InputFiles().Count(f => f.Path == "-") > 1) throw new UsageException("only one input can be stdin");
         if (PerPosition && Format is not (EmbeddingFormat.Npz or EmbeddingFormat.Safetensors))
             throw new UsageException("--per-position needs --format npz or safetensors: other formats hold one vector per record");
+        if (PerPosition && Pool != Pool.Mean)
+            throw new UsageException($"--per-position writes every position, --pool {Pool.ToString().ToLowerInvariant()} makes one vector of them: give one of the two");
         if (ToStdout && !EmbeddingLayout.IsText(Format))
             throw new UsageException("stdout takes --format csv, tsv or jsonl; give -o a file name for the others");
         if (Resume && ToStdout) throw new UsageException("--resume needs an output file: what went down a pipe cannot be gone on with");
         if (Resume && InputFiles().FirstOrDefault(f => f.Path == "-").Role is { } role)
             throw new UsageException($"--resume reads its input again, which stdin (the {role}) cannot: save it to a file first");
+        if (!ToStdout) RefuseInputs(new OutputPaths(Output));
         return this;
+    }
+
+    private void RefuseInputs(OutputPaths paths)
+    {
+        string[] written = [Output, paths.Index, paths.Description, paths.Partial];
+        OutputGuard.Refuse(Output, written, InputFiles().Select(f => f.Path).Append(Path.Exists(Model) ? Model : null));
+        // An earlier output of the same name may lie in the model's folder.
+        OutputGuard.RefuseModel(Output, paths.DescribesOutput() ? [] : written[..^1], Model);
     }
 }

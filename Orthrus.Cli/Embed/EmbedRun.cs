@@ -52,8 +52,12 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
         long held = folder.Records;
         var (writer, index) = Guard(() => (EmbeddingWriter.Create(folder.Data, layout), new EmbeddingIndex(folder.Index, held)));
         if (held > 0) Say($"going on after {held:N0} transcripts");
-        var queue = new EmbedQueue(source, options.Shard, held, t => writer.Replay(t.Id, t.Length));
         var progress = new Progress(host.Error, host.Interactive, options.Quiet, () => source.Progress, TimeProvider.System);
+        var queue = new EmbedQueue(source, options.Shard, held, t =>
+        {
+            writer.Replay(t.Id, t.Length);
+            progress.Restart();
+        });
         long lastSave = Environment.TickCount64;
         Guard(() =>
         {
@@ -65,7 +69,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
             Guard(() =>
             {
                 foreach (var skipped in item.SkippedBefore) index.AddSkipped(skipped.Id, skipped.SkipReason ?? "");
-                index.Add(item.Transcript, encoder.Blank);
+                index.Add(item.Transcript, encoder.Blank, writer.ArrayName);
                 if (!options.PerPosition) vector.WriteTo(writer, item.Transcript);
                 if (host.Cancel.IsCancellationRequested || Environment.TickCount64 - lastSave >= options.SaveEvery.TotalMilliseconds)
                 {
@@ -79,7 +83,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
                 progress.Clear();
                 throw new InterruptedException($"interrupted after {writer.Records:N0} transcripts; run the same command with --resume to go on");
             }
-            progress.Tick(queue.Records, queue.Nucleotides);
+            progress.Tick(queue.Records, queue.Nucleotides, encoder.Nucleotides);
         }
         RequireReplayed(queue, held);
         progress.Clear();
@@ -115,7 +119,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
                 return 0;
             });
             if (host.Cancel.IsCancellationRequested) throw new InterruptedException("interrupted");
-            progress.Tick(queue.Records, queue.Nucleotides);
+            progress.Tick(queue.Records, queue.Nucleotides, encoder.Nucleotides);
         }
         progress.Clear();
         Guard(() => writer.Finish());
@@ -180,6 +184,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
         var files = new JsonObject();
         foreach (var (role, path) in options.InputFiles()) files[role] = path;
         json["input_files"] = files;
+        json["output"] = new OutputPaths(options.Output).Name;
         json["output_bytes"] = size;
         json["index_bytes"] = indexSize;
         json["records"] = queue.Records;

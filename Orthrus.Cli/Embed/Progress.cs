@@ -8,21 +8,33 @@ internal sealed class Progress(TextWriter error, bool interactive, bool quiet, F
     private static readonly TimeSpan BarEvery = TimeSpan.FromSeconds(0.2), LineEvery = TimeSpan.FromSeconds(10);
     private const int BarWidth = 24;
 
-    private readonly long _start = clock.GetTimestamp();
+    private long _start = clock.GetTimestamp();
+    private double _startFraction;
     private long _last = clock.GetTimestamp();
     private bool _drawn;
 
+    /// <summary>Since the work of this run began.</summary>
     internal TimeSpan Elapsed => clock.GetElapsedTime(_start);
 
+    /// <summary>Says that the work of this run begins only now: what came before was done by the run that it goes on with.</summary>
+    internal void Restart()
+    {
+        _start = clock.GetTimestamp();
+        _startFraction = fraction() ?? 0;
+    }
+
     /// <summary>Shows the state where it is time to.</summary>
-    internal void Tick(long records, long nucleotides)
+    /// <param name="records">Transcripts so far, those of earlier runs included.</param>
+    /// <param name="nucleotides">Their nucleotides.</param>
+    /// <param name="embedded">Nucleotides that this run embedded.</param>
+    internal void Tick(long records, long nucleotides, long embedded)
     {
         if (quiet || clock.GetElapsedTime(_last) < (interactive ? BarEvery : LineEvery)) return;
         _last = clock.GetTimestamp();
-        string rate = Rate(nucleotides, Elapsed);
+        string rate = Rate(embedded, Elapsed);
         // A file that was read to its end in one piece says nothing of how much of it is embedded.
         double? done = fraction() is { } read and < 1 ? read : null;
-        string left = done is > 0.001 ? ", " + Duration(Elapsed * ((1 - done.Value) / done.Value)) + " left" : "";
+        string left = done is { } whole && whole - _startFraction is > 0.001 and var advance ? ", " + Duration(Elapsed * ((1 - whole) / advance)) + " left" : "";
         string counts = string.Create(CultureInfo.InvariantCulture, $"{records:N0} transcripts, {nucleotides:N0} nt, {rate}{left}");
         if (!interactive)
         {

@@ -5,39 +5,6 @@ using Orthrus.Rna;
 
 namespace Orthrus.Cli.Embed;
 
-/// <summary>The files of an output x.npy: x.npy itself, x.index.tsv and x.json, and the folder x.npy.partial while it is unfinished.</summary>
-internal sealed class OutputPaths
-{
-    internal OutputPaths(string output)
-    {
-        Output = output;
-        string full = Path.GetFullPath(output);
-        string stem = Path.Combine(Path.GetDirectoryName(full) ?? "", Path.GetFileNameWithoutExtension(full));
-        // An output that is itself called x.json or x.index.tsv keeps its whole name in those of its companions.
-        if (stem + ".json" == full || stem + ".index.tsv" == full) stem = full;
-        (Index, Description, Partial) = (stem + ".index.tsv", stem + ".json", full + ".partial");
-    }
-
-    internal string Output { get; }
-    internal string Index { get; }
-    internal string Description { get; }
-    internal string Partial { get; }
-
-    /// <summary>Refuses an output that cannot be written, before any work is done.</summary>
-    internal void Check()
-    {
-        string full = Path.GetFullPath(Output);
-        string? folder = Path.GetDirectoryName(full);
-        if (Directory.Exists(full) || Path.EndsInDirectorySeparator(Output))
-            throw new OutputException($"{Output}: is a folder; give the name of a file in it");
-        if (folder is not null && !Directory.Exists(folder))
-            throw new OutputException($"{Output}: the output folder {folder} does not exist; create it first");
-        // The file attributes of .NET do not tell a device on Unix.
-        if (full.StartsWith("/dev/", StringComparison.Ordinal) && File.Exists(full))
-            throw new OutputException($"{Output}: is a device, not a file; use -o - and redirect stdout");
-    }
-}
-
 /// <summary>
 /// An output under construction: a folder x.npy.partial that holds the numbers written so far, the index, the identity of the run and
 /// the last saved state. Whatever kills the process, the state names lengths up to which the files are good, so that a later run cuts
@@ -94,8 +61,14 @@ internal sealed class RunFolder : IDisposable
                     continue;
                 }
                 folder = new RunFolder(paths, held);
+                paths.RefuseRivals();
                 File.WriteAllText(folder.In("owner"), $"process {Environment.ProcessId} on {Environment.MachineName}");
                 return folder;
+            }
+            catch (OutputException)
+            {
+                folder?.Dispose();
+                throw;
             }
             catch (Exception e) when (folder is not null && e is IOException or UnauthorizedAccessException)
             {
@@ -110,7 +83,7 @@ internal sealed class RunFolder : IDisposable
             }
             catch (IOException e) when (File.Exists(file) && !IoErrors.IsDiskFull(e))
             {
-                throw new OutputException($"{paths.Output}: {Owner(paths)} is writing it; wait until it ends, or write to another file", e);
+                throw new OutputException($"{paths.Output}: {paths.Owner()} is writing it; wait until it ends, or write to another file", e);
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
@@ -121,8 +94,10 @@ internal sealed class RunFolder : IDisposable
 
     /// <summary>Opens the files: as the last run of the same identity left them, or empty. False where the output is complete already.</summary>
     /// <exception cref="InputDataException">What is there belongs to another run.</exception>
+    /// <exception cref="OutputException">The companions would replace files of another output.</exception>
     internal bool Prepare(RunIdentity identity, bool resume)
     {
+        _paths.RefuseOthers(identity);
         if (resume && FinishPublishing(identity)) return false;
         string run = In("run.json");
         bool goOn = resume && File.Exists(run) && File.Exists(In("state"));
@@ -132,7 +107,7 @@ internal sealed class RunFolder : IDisposable
         }
         else
         {
-            if (resume && File.Exists(_paths.Description) && File.Exists(_paths.Output))
+            if (resume && _paths.DescribesOutput() && File.Exists(_paths.Output))
             {
                 var description = ReadJson(_paths.Description);
                 identity.RequireSame(description, _paths.Output, "the finished output");
@@ -302,19 +277,6 @@ internal sealed class RunFolder : IDisposable
         catch (System.Text.Json.JsonException e)
         {
             throw new InputDataException(path, null, $"is not the description of {_paths.Output}", "start over without --resume", e);
-        }
-    }
-
-    private static string Owner(OutputPaths paths)
-    {
-        string file = Path.Combine(paths.Partial, "owner");
-        try
-        {
-            return File.ReadAllText(file);
-        }
-        catch (IOException)
-        {
-            return "another process";
         }
     }
 }

@@ -30,6 +30,11 @@ internal sealed class RunIdentity(JsonObject fields)
         }
     }
 
+    /// <summary>True where a description is of the same embeddings, perhaps in another file format. Of stdin and pipes that cannot be known.</summary>
+    internal bool IsSameInAnotherFormat(JsonObject description) =>
+        fields["input_sha256"] is JsonObject inputs && inputs.All(i => i.Value is not null)
+        && fields.All(f => f.Key == "format" || JsonNode.DeepEquals(description[f.Key], f.Value));
+
     /// <summary>Indented JSON with a line end.</summary>
     internal static byte[] Serialize(JsonObject json)
     {

@@ -13,7 +13,7 @@ internal static class HuggingFaceFolder
         string configPath = Path.Combine(folder, "config.json");
         if (!File.Exists(configPath)) throw new CheckpointException(folder, null, "the folder has no config.json", "give a Hugging Face folder, or a weights file");
         string? weights = WeightFiles.Select(f => Path.Combine(folder, f)).FirstOrDefault(File.Exists)
-            ?? throw new CheckpointException(folder, null, "the folder has no model.safetensors");
+            ?? throw new CheckpointException(folder, null, "the folder has no model.safetensors", "put the weights beside config.json, or give a weights file");
         var config = ReadConfig(configPath, out var entries, out bool hasMlmHead);
         var parsed = CheckpointFile.ReadTensors(weights);
         var encoder = new StateDict();
@@ -22,7 +22,7 @@ internal static class HuggingFaceFolder
         if (config.Bidirectional) encoder = ModelAssembly.WithoutTiedCopies(weights, encoder);
         ModelAssembly.Validate(weights, config, encoder);
         if (hasMlmHead && !heads.Any(t => t.Name.StartsWith("sequence_head.", StringComparison.Ordinal)))
-            throw new CheckpointException(weights, "sequence_head.fc1.weight", "config.json says has_mlm_head, the weights hold none");
+            throw new CheckpointException(weights, "sequence_head.fc1.weight", "config.json says has_mlm_head, the weights hold none", "give the config.json that belongs to the weights");
         foreach (var t in heads)
             if (!t.Name.EndsWith("num_batches_tracked", StringComparison.Ordinal)) ModelAssembly.RequireFinite(weights, t);
         return new OrthrusModel
@@ -33,47 +33,56 @@ internal static class HuggingFaceFolder
         };
     }
 
+    /// <summary>Writes both files of the folder, or neither; a folder that was made for them goes again.</summary>
     internal static void Save(OrthrusModel model, string folder)
     {
+        bool made = !Directory.Exists(folder);
         Directory.CreateDirectory(folder);
-        var heads = model.Heads.Where(t => t.Name.StartsWith("sequence_head.", StringComparison.Ordinal)).ToArray();
-        SafeTensors.Write(Path.Combine(folder, "model.safetensors"), [.. model.Encoder, .. heads], new Dictionary<string, string> { ["format"] = "pt" });
-        var mlm = model.DescribeHeads().FirstOrDefault(h => h.Name == "sequence_head");
-        string path = Path.Combine(folder, "config.json"), aside = path + ".partial";
-        using (var file = new FileStream(aside, FileMode.Create, FileAccess.Write))
+        try
         {
-            using (var json = new Utf8JsonWriter(file, new JsonWriterOptions { Indented = true }))
-            {
-                json.WriteStartObject();
-                json.WriteStartArray("architectures");
-                json.WriteStringValue("OrthrusPretrainedModel");
-                json.WriteEndArray();
-                json.WriteStartObject("auto_map");
-                json.WriteString("AutoConfig", "orthrus_hf.OrthrusConfig");
-                json.WriteString("AutoModel", "orthrus_hf.OrthrusPretrainedModel");
-                json.WriteEndObject();
-                if (model.Config.Bidirectional)
-                {
-                    json.WriteBoolean(ModelAssembly.Bidirectional, true);
-                    json.WriteString(ModelAssembly.BidirectionalStrategyName, "add");
-                    json.WriteBoolean(ModelAssembly.BidirectionalTie, true);
-                }
-                json.WriteBoolean("has_mlm_head", heads.Length > 0);
-                json.WriteNumber("mlm_head_body", mlm?.Body ?? 512);
-                json.WriteNumber("mlm_head_dim", mlm?.DOut ?? 4);
-                json.WriteString("mlm_head_norm_type", "batchnorm");
-                json.WriteString("model_type", "orthrus");
-                json.WriteNumber("n_tracks", model.Config.NTracks);
-                json.WriteNumber("ssm_model_dim", model.Config.DModel);
-                json.WriteNumber("ssm_n_layers", model.Config.NLayer);
-                json.WriteString("torch_dtype", model.Encoder.First().DType switch { DType.F16 => "float16", DType.BF16 => "bfloat16", DType.F64 => "float64", _ => "float32" });
-                if (!model.Trained) json.WriteBoolean("trained", false);
-                json.WriteString("transformers_version", "4.45.2");
-                json.WriteEndObject();
-            }
-            file.Flush(flushToDisk: true);
+            using var aside = new FilesAside();
+            var heads = model.Heads.Where(t => t.Name.StartsWith("sequence_head.", StringComparison.Ordinal)).ToArray();
+            SafeTensors.Write(aside.Create(Path.Combine(folder, "model.safetensors")), [.. model.Encoder, .. heads], new Dictionary<string, string> { ["format"] = "pt" });
+            WriteConfig(aside.Create(Path.Combine(folder, "config.json")), model, heads.Length > 0);
+            aside.Commit();
         }
-        File.Move(aside, path, overwrite: true);
+        catch
+        {
+            if (made && !Directory.EnumerateFileSystemEntries(folder).Any()) Directory.Delete(folder);
+            throw;
+        }
+    }
+
+    private static void WriteConfig(Stream file, OrthrusModel model, bool hasMlmHead)
+    {
+        var mlm = model.DescribeHeads().FirstOrDefault(h => h.Name == "sequence_head");
+        using var json = new Utf8JsonWriter(file, new JsonWriterOptions { Indented = true });
+        json.WriteStartObject();
+        json.WriteStartArray("architectures");
+        json.WriteStringValue("OrthrusPretrainedModel");
+        json.WriteEndArray();
+        json.WriteStartObject("auto_map");
+        json.WriteString("AutoConfig", "orthrus_hf.OrthrusConfig");
+        json.WriteString("AutoModel", "orthrus_hf.OrthrusPretrainedModel");
+        json.WriteEndObject();
+        if (model.Config.Bidirectional)
+        {
+            json.WriteBoolean(ModelAssembly.Bidirectional, true);
+            json.WriteString(ModelAssembly.BidirectionalStrategyName, "add");
+            json.WriteBoolean(ModelAssembly.BidirectionalTie, true);
+        }
+        json.WriteBoolean("has_mlm_head", hasMlmHead);
+        json.WriteNumber("mlm_head_body", mlm?.Body ?? 512);
+        json.WriteNumber("mlm_head_dim", mlm?.DOut ?? 4);
+        json.WriteString("mlm_head_norm_type", "batchnorm");
+        json.WriteString("model_type", "orthrus");
+        json.WriteNumber("n_tracks", model.Config.NTracks);
+        json.WriteNumber("ssm_model_dim", model.Config.DModel);
+        json.WriteNumber("ssm_n_layers", model.Config.NLayer);
+        json.WriteString("torch_dtype", model.Encoder.First().DType switch { DType.F16 => "float16", DType.BF16 => "bfloat16", DType.F64 => "float64", _ => "float32" });
+        if (!model.Trained) json.WriteBoolean("trained", false);
+        json.WriteString("transformers_version", "4.45.2");
+        json.WriteEndObject();
     }
 
     private static MambaConfig ReadConfig(string path, out IReadOnlyDictionary<string, string> entries, out bool hasMlmHead)
@@ -84,7 +93,7 @@ internal static class HuggingFaceFolder
             var root = json.RootElement;
             if (root.ValueKind != JsonValueKind.Object) throw new CheckpointException(path, null, "not a JSON object");
             if (root.TryGetProperty("model_type", out var type) && type.GetString() != "orthrus")
-                throw new CheckpointException(path, "model_type", $"is {type.GetString()}, not orthrus");
+                throw new CheckpointException(path, "model_type", $"is {type.GetString()}, not orthrus", "give a folder of an Orthrus model");
             hasMlmHead = root.TryGetProperty("has_mlm_head", out var mlm) && mlm.ValueKind == JsonValueKind.True;
             var said = new Dictionary<string, string>();
             foreach (var p in root.EnumerateObject()) said.TryAdd(p.Name, p.Value.ToString());
@@ -95,13 +104,13 @@ internal static class HuggingFaceFolder
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or IOException or UnauthorizedAccessException)
         {
-            throw new CheckpointException(path, null, "not a readable JSON configuration", null, e);
+            throw new CheckpointException(path, null, "not a readable JSON configuration", "correct it, or download it again", e);
         }
     }
 
     private static long Number(string path, JsonElement root, string name, long otherwise)
     {
         if (!root.TryGetProperty(name, out var e)) return otherwise;
-        return e.ValueKind == JsonValueKind.Number && e.TryGetInt64(out long n) ? n : throw new CheckpointException(path, name, $"{e.GetRawText()} is not an integer");
+        return e.ValueKind == JsonValueKind.Number && e.TryGetInt64(out long n) ? n : throw new CheckpointException(path, name, $"{e.GetRawText()} is not an integer", "correct the configuration");
     }
 }

@@ -49,9 +49,9 @@ internal static class ModelAssembly
 
     internal static MambaConfig Checked(string file, long width, long layers, long tracks)
     {
-        if (width is < 1 or > LargestWidth) throw new CheckpointException(file, "ssm_model_dim", $"a width of {width}; want 1 to {LargestWidth}");
-        if (layers is < 1 or > LargestDepth) throw new CheckpointException(file, "ssm_n_layers", $"{layers} layers; want 1 to {LargestDepth}");
-        if (tracks is not (4 or 6)) throw new CheckpointException(file, "n_tracks", $"{tracks} input tracks; only 4 and 6 exist");
+        if (width is < 1 or > LargestWidth) throw new CheckpointException(file, "ssm_model_dim", $"a width of {width}; want 1 to {LargestWidth}", "check that the configuration belongs to the weights");
+        if (layers is < 1 or > LargestDepth) throw new CheckpointException(file, "ssm_n_layers", $"{layers} layers; want 1 to {LargestDepth}", "check that the configuration belongs to the weights");
+        if (tracks is not (4 or 6)) throw new CheckpointException(file, "n_tracks", $"{tracks} input tracks; only 4 and 6 exist", "check that the configuration belongs to the weights");
         return new MambaConfig((int)width, (int)layers, (int)tracks);
     }
 
@@ -102,7 +102,7 @@ internal static class ModelAssembly
             throw new CheckpointException(file, bidirectional.Name, "the checkpoint is of a bidirectional encoder, and nothing in it says how the directions are joined",
                 "give a folder whose config.json has \"bidirectional\": true");
         if (stored != config.NLayer && encoder.Contains("embedding.weight"))
-            throw new CheckpointException(file, null, $"the configuration says {config.NLayer} layers, the file holds {stored}");
+            throw new CheckpointException(file, null, $"the configuration says {config.NLayer} layers, the file holds {stored}", "give the configuration that belongs to the weights");
         var expected = new HashSet<string>(StringComparer.Ordinal);
         foreach (var (name, shape) in EncoderLayout.Tensors(config))
         {

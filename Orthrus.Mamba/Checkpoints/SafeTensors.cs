@@ -110,11 +110,19 @@ public static class SafeTensors
         return new HeaderEntry(name, dtype, shape, begin, end);
     }
 
-    /// <summary>Writes tensors to a file, aside first, flushed and then renamed.</summary>
+    /// <summary>Writes tensors to a file, aside first, flushed and then renamed; where that fails nothing is left.</summary>
     /// <param name="path">The file to make or replace.</param>
     /// <param name="tensors">In the order of the file.</param>
     /// <param name="metadata">Strings for __metadata__, or null.</param>
     public static void Write(string path, IReadOnlyCollection<StateTensor> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    {
+        using var aside = new FilesAside();
+        Write(aside.Create(path), tensors, metadata);
+        aside.Commit();
+    }
+
+    /// <summary>Writes tensors to a stream that stands at its beginning.</summary>
+    internal static void Write(Stream file, IReadOnlyCollection<StateTensor> tensors, IReadOnlyDictionary<string, string>? metadata)
     {
         using var header = new MemoryStream();
         using (var json = new Utf8JsonWriter(header))
@@ -144,17 +152,11 @@ public static class SafeTensors
         }
         // Spaces after the JSON align the data to 8 bytes, as the reference writer does.
         while (header.Length % 8 != 0) header.WriteByte((byte)' ');
-        string aside = path + ".partial";
-        using (var file = new FileStream(aside, FileMode.Create, FileAccess.Write))
-        {
-            Span<byte> prefix = stackalloc byte[8];
-            BinaryPrimitives.WriteInt64LittleEndian(prefix, header.Length);
-            file.Write(prefix);
-            header.WriteTo(file);
-            foreach (var t in tensors) file.Write(t.ToBytes());
-            file.Flush(flushToDisk: true);
-        }
-        File.Move(aside, path, overwrite: true);
+        Span<byte> prefix = stackalloc byte[8];
+        BinaryPrimitives.WriteInt64LittleEndian(prefix, header.Length);
+        file.Write(prefix);
+        header.WriteTo(file);
+        foreach (var t in tensors) file.Write(t.ToBytes());
     }
 
     internal static SafeFileHandle Open(string path)

@@ -41,7 +41,8 @@ public sealed class EmbeddingIndex
     /// <summary>Adds the line of a transcript, whose embedding is the next row.</summary>
     /// <param name="transcript">The transcript.</param>
     /// <param name="blank">True where its CDS and exons were not used.</param>
-    public void Add(Transcript transcript, bool blank = false)
+    /// <param name="arrayName">Name of its array, in a per-position layout; noted where it is not the identifier.</param>
+    public void Add(Transcript transcript, bool blank = false, string? arrayName = null)
     {
         ArgumentNullException.ThrowIfNull(transcript);
         _line.Text(Rows.ToString(CultureInfo.InvariantCulture));
@@ -52,7 +53,8 @@ public sealed class EmbeddingIndex
             ? string.Create(CultureInfo.InvariantCulture, $"{start}-{end}")
             : transcript.CdsKnown ? "-" : "NA");
         Field(blank || transcript.Junctions is null ? "NA" : (transcript.Junctions.Count + 1).ToString(CultureInfo.InvariantCulture));
-        Field(Cell(transcript.Notes));
+        string renamed = arrayName is null || arrayName == transcript.Id ? "" : "array " + arrayName;
+        Field(Cell(transcript.Notes.Length > 0 && renamed.Length > 0 ? transcript.Notes + "; " + renamed : transcript.Notes + renamed));
         _line.EndTo(_stream);
     }
 

@@ -30,6 +30,12 @@ public abstract class EmbeddingWriter
     /// <summary>Records written or replayed.</summary>
     public long Records { get; private protected set; }
 
+    /// <summary>
+    /// Name of the array of the record that was begun last, in a per-position layout; null before the first and in other layouts. It is the
+    /// identifier unless that was used before or is no name for the format.
+    /// </summary>
+    public string? ArrayName { get; private protected set; }
+
     private protected Stream Stream => _stream;
 
     /// <summary>

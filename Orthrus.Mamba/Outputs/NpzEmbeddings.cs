@@ -96,7 +96,7 @@ internal sealed class NpzEmbeddings : EmbeddingWriter
 internal sealed class NpzPositions : EmbeddingWriter
 {
     private readonly ZipMembers _zip;
-    private readonly UniqueNames _names = new(ZipMembers.LongestName);
+    private readonly UniqueNames _names = new(ZipMembers.LongestName, files: true);
 
     internal NpzPositions(Stream stream, EmbeddingLayout layout) : base(stream, layout) => _zip = new ZipMembers(stream);
 
@@ -105,7 +105,8 @@ internal sealed class NpzPositions : EmbeddingWriter
 
     private protected override void BeginArray(string id, long length)
     {
-        _zip.Begin(_names.Next(id, Records) + ".npy");
+        ArrayName = _names.Next(id, Records);
+        _zip.Begin(ArrayName + ".npy");
         _zip.Append(NpyHeader.Of(NpyHeader.Descr(Layout.DType), length, Layout.Width));
     }
 

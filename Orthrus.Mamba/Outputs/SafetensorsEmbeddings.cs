@@ -135,6 +135,9 @@ internal sealed class SafetensorsPositions(Stream stream, EmbeddingLayout layout
 
     private protected override ReadOnlyMemory<byte> FinishStream() => SafetensorsHeader.Of(_tensors);
 
-    private void Note(string id, long length) =>
-        _tensors.Add((_names.Next(id, Records), SafetensorsHeader.DType(Layout.DType), [length, Layout.Width], length * Layout.VectorBytes));
+    private void Note(string id, long length)
+    {
+        ArrayName = _names.Next(id, Records);
+        _tensors.Add((ArrayName, SafetensorsHeader.DType(Layout.DType), [length, Layout.Width], length * Layout.VectorBytes));
+    }
 }

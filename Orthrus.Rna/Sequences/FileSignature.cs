@@ -31,9 +31,10 @@ internal static class FileSignature
         if (head.StartsWith("CLUSTAL"u8)) return ("a Clustal alignment", "give unaligned FASTA");
         if (head.StartsWith("track "u8) || head.StartsWith("browser "u8)) return ("a browser track", "give it as --annotation, with --genome");
         if (head.Contains((byte)0)) return ("binary data", "check the file");
+        if (head.StartsWith("transcript_id\t"u8)) return ("a table of transcripts", "give it as --tracks, beside the FASTA of its transcripts");
         int columns = 1 + head[..(head.IndexOf((byte)'\n') is >= 0 and var n ? n : head.Length)].Count((byte)'\t');
         if (columns >= 9) return ("a table of annotation", "give it as --annotation, with --genome");
-        if (columns > 1) return ("a table", "check which option it belongs to");
+        if (columns > 1) return ("a table", "a table of CDS and exons goes to --tracks, beside a FASTA; an annotation to --annotation, with --genome");
         string begin = Encoding.Latin1.GetString(head[..Math.Min(head.Length, 12)]);
         return ($"something that begins with \"{begin}\"", "check the file");
     }

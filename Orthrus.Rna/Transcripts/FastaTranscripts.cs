@@ -40,7 +40,7 @@ internal sealed class FastaTranscripts : TranscriptSource
         {
             var header = FastaHeader.Parse(_fasta.Header, _fasta.Name);
             var row = FindRow(header.Id);
-            if (!Filter.KeepsNames(header.Id, row?.Biotype ?? header.Biotype))
+            if (!Filter.KeepsNames(header.Id, row?.Names.Biotype ?? header.Biotype))
             {
                 Report.Filtered++;
                 continue;
@@ -82,9 +82,11 @@ internal sealed class FastaTranscripts : TranscriptSource
         if (HasTracks && _input.Cds != CdsPolicy.Blank && row?.Junctions is null) notes.Add(TranscriptBuilder.JunctionsUnknown);
         var transcript = TranscriptBuilder.Finish(new Transcript
         {
-            Id = header.Id, Tracks = bases, GeneId = row?.GeneId ?? header.GeneId, GeneName = row?.GeneName ?? header.GeneName,
-            Biotype = row?.Biotype ?? header.Biotype, Cds = cds, CdsKnown = known, Junctions = row?.Junctions,
+            Id = header.Id, Tracks = bases, GeneId = row?.Names.GeneId ?? header.GeneId, GeneName = row?.Names.GeneName ?? header.GeneName,
+            Biotype = row?.Names.Biotype ?? header.Biotype, Species = row?.Names.Species, HomologyGroup = row?.Names.HomologyGroup,
+            FamilyGroup = row?.Names.FamilyGroup, Split = row?.Names.Split, Cds = cds, CdsKnown = known, Junctions = row?.Junctions,
         }, bases, _input.Cds, notes);
+        if (row is { CdsCalled: true } && transcript.Cds is not null) transcript = transcript with { CdsSource = CdsSource.LongestOrf };
         var letters = new LetterCounts(_fasta.Uracils, _fasta.LowerCase, _fasta.UnknownBases, _fasta.AmbiguousBases);
         return new Candidate(header.Id, where, transcript, null, transcript.Cds is not null || cds is not null, letters, notes);
     }

@@ -45,13 +45,16 @@ internal sealed class RecordFilter
     }
 
     /// <summary>The error for an input of which nothing is left: a filter that asks for what no record tells is named.</summary>
-    internal InputDataException NothingLeft(long filtered)
+    internal InputDataException NothingLeft(InputReport report)
     {
         if (_biotypes is not null && !_anyBiotype)
             return Error("no record has a biotype that --biotype could select by", "give --annotation, or --tracks with a biotype column");
         if (_input.CodingOnly && !_anyCds)
             return Error("no record has a known CDS, so that --coding-only leaves nothing", "give --tracks or --annotation, or call CDS with --cds longest-orf");
-        return Error($"none of its {filtered:N0} transcripts passes the filters", "relax them");
+        return report.Skipped == 0
+            ? Error($"none of its {report.Filtered:N0} transcripts passes the filters", "relax them")
+            : Error($"nothing is left: {report.Filtered:N0} transcripts do not pass the filters, {report.Skipped:N0} records cannot be used ({string.Join(", ", report.SkippedByReason.Keys)})",
+                "relax the filters, or correct the records");
     }
 
     /// <summary>The error for --longest-per-gene where no record names a gene: it would keep everything without a sign.</summary>

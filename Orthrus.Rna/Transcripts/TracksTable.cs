@@ -13,8 +13,9 @@ namespace Orthrus.Rna;
 /// with cds_source NA: not known</description></item>
 /// <item><term>exon_junctions</term><description>comma-separated; p lies between bases p-1 and p, strictly increasing; "-": single exon; NA: not
 /// known</description></item>
+/// <item><term>cds_source</term><description>annotated, longest_orf, none or NA</description></item>
 /// <item><term>length</term><description>where given, checked against the sequence</description></item>
-/// <item><term>gene_id, gene_symbol, biotype</term><description>taken over where given; NA: not known</description></item>
+/// <item><term>gene_id, gene_symbol, biotype, species, homology_group, family_group, split</term><description>taken over where given; NA: not known</description></item>
 /// </list>
 /// </remarks>
 public sealed class TracksTable
@@ -23,12 +24,17 @@ public sealed class TracksTable
     public static IReadOnlyList<string> Columns { get; } =
         ["transcript_id", "gene_id", "species", "cds_start", "cds_end", "exon_junctions", "homology_group", "gene_symbol", "family_group", "split", "cds_source", "length", "source"];
 
+    private const string Called = "longest_orf";
+
     private readonly IdMatcher<Row> _rows = new();
 
     private TracksTable(string path) => Path = path;
 
     /// <summary>What a row says; junctions are positions of the last base of each exon but the last.</summary>
-    internal sealed record Row(long Line, (int Start, int End)? Cds, bool CdsKnown, int[]? Junctions, int? Length, string? GeneId, string? GeneName, string? Biotype);
+    internal sealed record Row(long Line, (int Start, int End)? Cds, bool CdsKnown, int[]? Junctions, int? Length, RowNames Names, bool CdsCalled);
+
+    /// <summary>Names and groups of a row, null where NA or without column.</summary>
+    internal sealed record RowNames(string? GeneId, string? GeneName, string? Biotype, string? Species, string? HomologyGroup, string? FamilyGroup, string? Split);
 
     /// <summary>The file it was read from.</summary>
     public string Path { get; }
@@ -50,6 +56,7 @@ public sealed class TracksTable
         string[] header = FastaReader.Text(lines.Line).Split('\t');
         int id = Find("transcript_id"), start = Find("cds_start"), end = Find("cds_end"), junctions = Find("exon_junctions");
         int length = Find("length"), gene = Find("gene_id"), symbol = Find("gene_symbol"), biotype = Find("biotype"), source = Find("cds_source");
+        int species = Find("species"), homology = Find("homology_group"), family = Find("family_group"), split = Find("split");
         if (id < 0 || (start < 0) != (end < 0) || (start < 0 && junctions < 0))
             throw lines.Error("the header lacks columns", "needed are transcript_id, and cds_start with cds_end or exon_junctions, separated by tabs");
         var columns = new Range[header.Length];
@@ -59,8 +66,9 @@ public sealed class TracksTable
             int count = LineReader.Split(lines.Line, columns);
             if (count != header.Length) throw lines.Error($"{count} columns where the header has {header.Length}", "check that the table is complete and separated by tabs");
             var (cds, cdsKnown) = start < 0 ? (null, false) : Cds(lines, columns, start, end, source);
+            var names = new RowNames(Text(gene), Text(symbol), Text(biotype), Text(species), Text(homology), Text(family), Text(split));
             var row = new Row(lines.LineNumber, cds, cdsKnown, junctions < 0 ? null : Junctions(lines, lines.Line[columns[junctions]]),
-                Length(lines, columns, length), Value(lines, columns, gene), Value(lines, columns, symbol), Value(lines, columns, biotype));
+                Length(lines, columns, length), names, cds is not null && Text(source) == Called);
             string name = FastaReader.Text(lines.Line[columns[id]]);
             if (name.Length == 0) throw lines.Error("empty transcript_id", "give each row the identifier of its sequence");
             if (!table._rows.TryAdd(name, row)) throw lines.Error($"transcript_id {name} occurs twice", "give each transcript one row");
@@ -69,6 +77,8 @@ public sealed class TracksTable
         return table;
 
         int Find(string name) => Array.IndexOf(header, name);
+
+        string? Text(int column) => Value(lines, columns, column);
     }
 
     private static ((int, int)?, bool) Cds(LineReader lines, Range[] columns, int startColumn, int endColumn, int sourceColumn)
@@ -125,7 +135,7 @@ public sealed class TracksTable
         string cdsSource = transcript.CdsSource switch
         {
             CdsSource.Annotated => "annotated",
-            CdsSource.LongestOrf => "longest_orf",
+            CdsSource.LongestOrf => Called,
             CdsSource.None => "none",
             _ => "NA",
         };
@@ -135,8 +145,8 @@ public sealed class TracksTable
             { Count: 0 } => "-",
             var j => string.Join(',', j.Select(p => (p + 1).ToString(CultureInfo.InvariantCulture))),
         };
-        return string.Join('\t', Clean(transcript.Id), Clean(transcript.GeneId), "NA", start.ToString(CultureInfo.InvariantCulture), end.ToString(CultureInfo.InvariantCulture),
-            junctions, "NA", Clean(transcript.GeneName), "NA", "NA", cdsSource, transcript.Length.ToString(CultureInfo.InvariantCulture), Clean(source));
+        return string.Join('\t', Clean(transcript.Id), Clean(transcript.GeneId), Clean(transcript.Species), start.ToString(CultureInfo.InvariantCulture), end.ToString(CultureInfo.InvariantCulture),
+            junctions, Clean(transcript.HomologyGroup), Clean(transcript.GeneName), Clean(transcript.FamilyGroup), Clean(transcript.Split), cdsSource, transcript.Length.ToString(CultureInfo.InvariantCulture), Clean(source));
     }
 
     // A tab or line end inside a name would break the table.

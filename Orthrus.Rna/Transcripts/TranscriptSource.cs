@@ -146,7 +146,7 @@ public abstract class TranscriptSource : IDisposable
     private void Finish()
     {
         _filter.Finish(Report, _input.Strict);
-        if (Report.Records == 0 && Report.Skipped == 0 && Report.Filtered > 0) throw _filter.NothingLeft(Report.Filtered);
+        if (Report.Records == 0 && Report.Filtered > 0) throw _filter.NothingLeft(Report);
     }
 
     // 64 bits of FNV-1a: with fifty million ids a false "duplicate" has a chance of one in ten thousand, and it is only a note.

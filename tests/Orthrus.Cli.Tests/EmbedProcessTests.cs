@@ -248,6 +248,29 @@ public class EmbedProcessTests
         Assert.False(Directory.Exists(output + ".partial"));
     }
 
+    [Theory]
+    [InlineData("2>/dev/full", 0)]
+    [InlineData("2>&-", 0)]
+    [InlineData("--tracks absent.tsv 2>/dev/full", 3)]
+    [InlineData("--nonsense 2>&-", 2)]
+    public void What_cannot_be_said_does_not_end_the_work(string rest, int expected)
+    {
+        if (!File.Exists("/dev/full")) Assert.Skip("needs /dev/full");
+        using var files = new HostileFiles();
+        var (code, _, error) = ChildProcess.Shell($"\"$orthrus\" embed '{files.Fasta()}' -o '{files.Out()}' {rest}");
+        Assert.Equal((expected, ""), (code, error));
+        Assert.Equal(expected == 0, File.Exists(files.Out()));
+    }
+
+    [Fact]
+    public void A_closed_stdin_is_one_line()
+    {
+        using var files = new HostileFiles();
+        var (code, _, error) = ChildProcess.Shell($"timeout 60 \"$orthrus\" embed - -o '{files.Out()}' <&-");
+        Assert.Equal(3, code);
+        Assert.Contains("stdin is closed", Assert.Single(Lines(error)));
+    }
+
     [Fact]
     public void Usage_errors_and_help_have_their_codes()
     {

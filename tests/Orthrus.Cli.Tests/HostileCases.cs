@@ -66,6 +66,8 @@ internal static class HostileCases
         new("a web page", 3, f => [f.Text("t.fa", "<html><body>404</body></html>")], "t.fa", "FASTA"),
         new("GFF3 for FASTA", 3, f => [f.Text("t.gff3", "##gff-version 3\n")], "t.gff3", "GFF3", "--annotation"),
         new("GTF for FASTA", 3, f => [f.Gtf(Row("exon", 1, 40))], "genes.gtf", "annotation", "--annotation"),
+        new("table of tracks for FASTA", 3, f => [f.Text("t.tsv", Header)], "t.tsv", "a table", "--tracks"),
+        new("another table for FASTA", 3, f => [f.Text("t.tsv", "name\tlength\n")], "t.tsv", "a table", "--tracks"),
         new("2bit for FASTA", 3, f => [f.Bytes("g.2bit", 0x43, 0x27, 0x41, 0x1a, 0, 0, 0, 0)], "g.2bit", "2bit", "--genome"),
         new("BAM for FASTA", 3, f => [f.Bytes("t.bam", 0x42, 0x41, 0x4d, 1, 0, 0, 0, 0)], "t.bam", "BAM"),
         new("GenBank for FASTA", 3, f => [f.Text("t.gb", "LOCUS       NM_000546\n")], "t.gb", "GenBank", "FASTA"),
@@ -98,6 +100,7 @@ internal static class HostileCases
         new("ids file with two words a line", 3, f => [f.Fasta(), "--ids", f.Text("ids.txt", "tx1 tx2\n")], "ids.txt", "line 1"),
         new("ids file without a match", 3, f => [f.Fasta(), "--ids", f.Text("ids.txt", "nobody\n")], "ids.txt", "nobody", "good.fa"),
         new("filters that leave nothing", 3, f => [f.Fasta(), "--min-length", "5000"], "good.fa", "passes the filters"),
+        new("filters that leave what cannot be used", 3, f => [f.Text("t.fa", ">a\nACGT\n>hollow\n"), "--min-length", "5000"], "t.fa", "nothing is left", "empty sequence", "relax"),
     ];
 
     private static IEnumerable<HostileCase> Annotations() =>
@@ -135,6 +138,7 @@ internal static class HostileCases
         new("2bit cut short", 3, f => ["--annotation", f.Gtf(Row("exon", 1, 40)), "--genome", f.Bytes("g.2bit", 0x43, 0x27, 0x41, 0x1a, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0)], "g.2bit"),
         new("region on no contig", 3, f => [.. Annotated(f, Row("exon", 1, 40)), "--region", "chr9:1-50"], "genes.gtf", "chr9"),
         new("region that is none", 3, f => [.. Annotated(f, Row("exon", 1, 40)), "--region", "chr1:90-10"], "chr1:90-10", "1-based"),
+        new("table of tracks for a genome", 3, f => ["--annotation", f.Gtf(Row("exon", 1, 40)), "--genome", f.Text("t.tsv", Header)], "t.tsv", "--tracks"),
         new("contig aliases missing", 3, f => [.. Annotated(f, Row("exon", 1, 40)), "--contig-aliases", f.PathOf("absent.txt")], "absent.txt", "no such file"),
     ];
 
@@ -177,6 +181,11 @@ internal static class HostileCases
         new("npy to stdout", 2, f => [f.Fasta(), "-o", "-", "--format", "npy"], "csv", "file"),
         new("extension that names no format", 2, f => [f.Fasta(), "-o", f.Out("x.dat")], "x.dat", "--format"),
         new("unknown format", 2, f => [f.Fasta(), "--format", "parquet"], "parquet", "npy"),
+        new("format in capitals", 2, f => [f.Fasta(), "--format", "NPY"], "NPY", "'npy'"),
+        new("positions and pooling", 2, f => [f.Fasta(), "--per-position", "--pool", "max", "-o", f.Out("x.npz")], "--per-position", "--pool"),
+        new("empty name of the input", 2, f => [""], "argument 2 is empty"),
+        new("empty name of the output", 2, f => [f.Fasta(), "-o", ""], "-o is empty"),
+        new("empty value after =", 2, f => [f.Fasta(), "--ids="], "--ids is empty"),
         new("positions as csv", 2, f => [f.Fasta(), "--per-position", "-o", f.Out("x.csv")], "npz"),
         new("shard 0", 2, f => [f.Fasta(), "--shard", "0/4"], "0/4", "1 <= i"),
         new("shard 5 of 4", 2, f => [f.Fasta(), "--shard", "5/4"], "5/4"),

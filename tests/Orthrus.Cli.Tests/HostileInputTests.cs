@@ -41,6 +41,7 @@ public class HostileInputTests
         Assert.Equal(run.ErrorLines[^1], line);
         Assert.True(line.Length < 1200, line);
         Assert.DoesNotContain("internal error", line);
+        Assert.DoesNotContain('\t', line);
         Assert.All(hostile.Says, s => Assert.Contains(s, line));
         Assert.Empty(left);
     }

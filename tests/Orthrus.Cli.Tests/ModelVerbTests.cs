@@ -28,6 +28,8 @@ public class ModelVerbTests
         string line = Assert.Single(run.ErrorLines);
         Assert.StartsWith("orthrus: ", line);
         Assert.DoesNotContain("internal error", line);
+        // What is wrong; what to do.
+        Assert.Contains("; ", line);
         Assert.Equal("", run.Out);
     }
 
@@ -126,6 +128,64 @@ public class ModelVerbTests
     {
         using var json = JsonDocument.Parse(File.ReadAllText(config));
         return new(json.RootElement.EnumerateObject().ToDictionary(p => p.Name, p => JsonSerializer.Serialize(p.Value)), StringComparer.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("foo", "there is no command foo", "embed")]
+    [InlineData("--foo", "there is no command --foo", "embed")]
+    [InlineData("info --tensors", "--tensors", "name one")]
+    [InlineData("bench --limits --dtype f64", "--limits", "--dtype")]
+    [InlineData("convert random-mamba -o ''", "-o is empty")]
+    [InlineData("transcripts q.fa --output ''", "--output is empty")]
+    [InlineData("info ''", "argument 2 is empty")]
+    public void Arguments_that_mean_nothing_are_refused(string line, params string[] says)
+    {
+        var run = CliRun.Of([.. line.Split(' ').Select(a => a == "''" ? "" : a)]);
+        Assert.Equal((2, ""), (run.Code, run.Out));
+        string said = Assert.Single(run.ErrorLines);
+        Assert.All(says, s => Assert.Contains(s, said));
+    }
+
+    [Fact]
+    public void Info_prints_the_configuration_without_the_blanks_of_its_file()
+    {
+        using var files = new HostileFiles();
+        CliRun.Of("convert", "random-mamba-6track", "-o", files.Out("m")).Succeeded();
+        string[] lines = CliRun.Of("info", files.Out("m")).Succeeded().Out.ReplaceLineEndings("\n").Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Contains(lines, l => l.StartsWith("auto_map ") && l.EndsWith("{ \"AutoConfig\": \"orthrus_hf.OrthrusConfig\", \"AutoModel\": \"orthrus_hf.OrthrusPretrainedModel\" }"));
+    }
+
+    [Theory]
+    [InlineData("m.safetensors")]
+    [InlineData("m")]
+    public void A_full_disk_leaves_nothing_of_a_conversion_and_keeps_what_was_there(string name)
+    {
+        using var files = new HostileFiles();
+        string mount = Directory.CreateDirectory(files.PathOf("disk")).FullName, output = Path.Combine(mount, name);
+        if (ChildProcess.Shell($"mount -t tmpfs -o size=640k orthrus-test '{mount}'").Code != 0) Assert.Skip("may not mount a small disk here");
+        try
+        {
+            string large = files.PathOf("large.safetensors");
+            OrthrusModel.Create(new MambaConfig(128, 3, 6), seed: 1).SaveSafeTensors(large);
+            Full("convert", large, "-o", output);
+            Assert.Empty(Directory.GetFileSystemEntries(mount));
+            CliRun.Of("convert", "random-mamba-4track", "-o", output).Succeeded();
+            string[] Left() => [.. Directory.GetFiles(mount, "*", SearchOption.AllDirectories).Order().Select(f => f + Convert.ToHexString(File.ReadAllBytes(f)))];
+            string[] before = Left();
+            Full("convert", large, "-o", output, "--force");
+            Assert.Equal(before, Left());
+        }
+        finally
+        {
+            ChildProcess.Shell($"umount '{mount}'");
+        }
+
+        void Full(params string[] args)
+        {
+            var run = CliRun.Of(args);
+            Assert.Equal(3, run.Code);
+            Assert.Contains(output + ": no space left", Assert.Single(run.ErrorLines));
+        }
     }
 
     [Fact]

@@ -111,6 +111,34 @@ public class OutputFormatTests
         Assert.True(int.Parse(Python.Run(script, files.OutputFolder)) >= 5);
     }
 
+    [Theory]
+    [InlineData("x.npz")]
+    [InlineData("x.safetensors")]
+    public void Arrays_whose_name_is_not_the_identifier_are_named_in_the_index(string name)
+    {
+        using var files = new HostileFiles();
+        string[] ids = ["a", "a", "a.2", "b/c", "a/b/../../x", "/etc/x", "..\\x", "d/./e", "C:x"];
+        string fasta = files.Text("t.fa", string.Concat(ids.Select(id => $">{id}\nACGT\n")));
+        CliRun.Of("embed", fasta, "--per-position", "-o", files.Out(name), "--quiet").Succeeded();
+        string[] notes = [.. File.ReadAllLines(files.Out("x.index.tsv")).Skip(1).Select(l => l.Split('\t')[5])];
+        string[] arrays = [.. ids.Zip(notes, (id, note) => note.Split("; ").FirstOrDefault(n => n.StartsWith("array "))?[6..] ?? id)];
+        if (name == "x.npz")
+        {
+            Assert.Equal(["a", "a.2", "a.2.2", "b/c", "a_b_.._.._x", "_etc_x", ".._x", "d_._e", "C_x"], arrays);
+            using var zip = System.IO.Compression.ZipFile.OpenRead(files.Out(name));
+            Assert.Equal(arrays.Select(a => a + ".npy"), zip.Entries.Select(e => e.FullName));
+        }
+        else
+        {
+            Assert.Equal(["a", "a.2", "a.2.2", .. ids[3..]], arrays);
+            byte[] bytes = File.ReadAllBytes(files.Out(name));
+            using var header = JsonDocument.Parse(bytes.AsMemory(8, (int)BitConverter.ToInt64(bytes)));
+            Assert.Equal(arrays, header.RootElement.EnumerateObject().Select(p => p.Name).Where(n => n != "__metadata__"));
+        }
+        Assert.Equal("duplicate id; array a.2", notes[1]);
+        Assert.Equal("", notes[3]);
+    }
+
     [Fact]
     public void A_converted_model_is_a_published_folder()
     {

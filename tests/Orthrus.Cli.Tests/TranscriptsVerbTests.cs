@@ -30,6 +30,28 @@ public sealed class TranscriptsVerbTests : IDisposable
     }
 
     [Fact]
+    public void TheTableKeepsWhatTheInputTableSays()
+    {
+        string fasta = At("in.fa"), table = At("in.txt");
+        File.WriteAllText(fasta, ">t1\nACATGAAATAGCC\n>t2\nACATGAAATAGCC\n>t3\nACGT\n>t4\nACGT\n");
+        string[] rows =
+        [
+            "transcript_id\tgene_id\tspecies\tcds_start\tcds_end\texon_junctions\thomology_group\tgene_symbol\tfamily_group\tsplit\tcds_source\tlength",
+            "t1\tg1\thomo_sapiens\t2\t11\t5\th7\tTP53\tf3\ttrain\tannotated\t13",
+            "t2\tg1\tmus_musculus\t2\t11\tNA\th7\tTrp53\tf3\ttest\tlongest_orf\t13",
+            "t3\tNA\tNA\t-1\t-1\t-\tNA\tNA\tNA\tvalidation\tnone\t4",
+            "t4\tNA\tNA\t-1\t-1\tNA\tNA\tNA\tNA\tNA\tNA\t4",
+        ];
+        File.WriteAllLines(table, rows);
+        CliRun.Of("transcripts", fasta, "--tracks", table, "-o", At("out.fa")).Succeeded();
+        Assert.Equal(rows.Skip(1).Select(r => r + "\tin.fa"), File.ReadAllLines(At("out.tsv")).Skip(1));
+        // The columns may stand in any order.
+        File.WriteAllLines(table, rows.Select(r => string.Join('\t', r.Split('\t').Reverse())));
+        CliRun.Of("transcripts", fasta, "--tracks", table, "-o", At("again.fa")).Succeeded();
+        Assert.Equal(File.ReadAllLines(At("out.tsv")), File.ReadAllLines(At("again.tsv")));
+    }
+
+    [Fact]
     public void DashWritesTheFastaAlone()
     {
         var run = CliRun.Of(["transcripts", .. Annotated, "-o", "-"]).Succeeded();
