@@ -60,9 +60,12 @@ internal static class CudaResources
     internal static string? Ptx(CudaSource source, CudaVariant variant) =>
         Text($"cuda/ptx/{source.Name}.{variant}.ptx") is { } text && text.StartsWith(Stamp(source, variant) + "\n", StringComparison.Ordinal) ? text : null;
 
-    /// <summary>Compiles to PTX with the stamp in front, as it is committed.</summary>
+    /// <summary>Compiles to PTX with the stamp in front and without comments, as it is committed.</summary>
     internal static string CompilePtx(CudaSource source, CudaVariant variant) =>
-        Stamp(source, variant) + "\n" + Encoding.UTF8.GetString(Compile(source, variant, machineCode: false).Image);
+        string.Join('\n', [Stamp(source, variant), .. Encoding.UTF8.GetString(Compile(source, variant, machineCode: false).Image).Split('\n').Where(l => !IsNoise(l))]) + "\n";
+
+    // Comments around inline assembly and empty lines are a fifth of the text.
+    private static bool IsNoise(string line) => line.AsSpan().Trim() is { Length: 0 } or ['/', '/', ..];
 
     internal static NvrtcResult Compile(CudaSource source, CudaVariant variant, bool machineCode, params string[] more) =>
         Nvrtc.Compile(source.Text, source.Name + ".cu", new Dictionary<string, string> { [HeaderName] = Header }, [.. variant.Options(machineCode), .. more]);

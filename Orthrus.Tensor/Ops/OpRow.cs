@@ -65,7 +65,7 @@ public abstract class SampleRow
 
         public override ShapeRule Rule(DType dtype)
         {
-            var specs = sample.Inputs.Select(i => i.Present ? new TensorSpec(i.Shape, i.IsInteger ? i.IntegerType : dtype) : TensorSpec.Absent).ToArray();
+            var specs = sample.Inputs.Select((x, i) => x.Present ? new TensorSpec(x.Shape, x.IsInteger ? x.IntegerType : TOp.Signature.Inputs[i].In(dtype)) : TensorSpec.Absent).ToArray();
             return Op.Infer<TOp, TAttr>(specs, sample.Attr);
         }
 

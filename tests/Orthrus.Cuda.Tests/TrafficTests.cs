@@ -51,7 +51,7 @@ public sealed class TrafficTests
     {
         var (_, bytes, call) = Calls[name];
         var reports = new List<LaunchReport>();
-        using var driver = new SimDriver { Launched = reports.Add };
+        using var driver = new SimDriver(new SimOptions { Eager = true }) { Launched = reports.Add };
         using var device = driver.OpenDevice();
         using (var scope = device.OpenScope()) call(scope, dtype, reports);
         long least = bytes(dtype.Size()), moved = reports.Sum(r => r.DramReadBytes + r.DramWriteBytes);
