@@ -101,7 +101,7 @@ internal sealed class MutantCompiler
     }
 
     private static bool IsKernelFile(string file) =>
-        (file.StartsWith("Ops/", StringComparison.Ordinal) || file.StartsWith("Updates/", StringComparison.Ordinal) || file.StartsWith("Cpu/", StringComparison.Ordinal)) && !NotMutated.Contains(file);
+        (file.StartsWith("Ops/", StringComparison.Ordinal) || file.StartsWith("Updates/", StringComparison.Ordinal) || file.StartsWith("Cpu/", StringComparison.Ordinal)) && !NotMutated.Contains(file) && !file.Contains("Cuda", StringComparison.Ordinal);
 
     /// <summary>The text of the property Name of an operator or update.</summary>
     private static string? NameOf(SyntaxTree tree) => tree.GetRoot().DescendantNodes().OfType<PropertyDeclarationSyntax>()
