@@ -35,7 +35,7 @@ public sealed partial class SelectiveScan : IOp<SelectiveScan.Attr>
         ],
         [new("y"), new("state", Precision: Precision.Wide)]) { BFloat16 = true };
     /// <inheritdoc/>
-    public static Saves Saves => Saves.Inputs;
+    public static Saves Saves => Saves.Inputs | Saves.Workspace;
 
     /// <inheritdoc/>
     public static void Infer(ref ShapeRule rule, in Attr attr)
@@ -54,6 +54,14 @@ public sealed partial class SelectiveScan : IOp<SelectiveScan.Attr>
         rule.Exactly(Initial, state);
         rule.Out(Y, u);
         rule.Out(State, state);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>States at the start of every 32 steps.</remarks>
+    public static TensorSpec CudaWorkspace(in ShapeRule rule, in Attr attr)
+    {
+        var u = rule.In(U).Shape;
+        return new(new Shape(u[0], Groups(u[1], Tile), u[2], rule.In(A).Shape[1]), DType.F32);
     }
 
     /// <inheritdoc/>
