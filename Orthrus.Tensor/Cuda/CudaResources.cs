@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.RegularExpressions;
 
 namespace Orthrus.Tensor.Cuda;
 
@@ -21,13 +22,34 @@ internal readonly record struct CudaVariant(int Architecture, bool BFloat16)
 }
 
 /// <summary>Kernel sources and compiled kernels inside the assembly.</summary>
-internal static class CudaResources
+internal static partial class CudaResources
 {
     internal const string HeaderName = "orthrus.cuh";
 
     private static readonly Assembly Own = typeof(CudaResources).Assembly;
 
     internal static string Header { get; } = Text($"cuda/{HeaderName}")!;
+
+    /// <summary>The headers that a source can include, in a fixed order: the one of all kernels, and those of the engine's operators that it names.</summary>
+    internal static IReadOnlyDictionary<string, string> Headers(CudaSource source)
+    {
+        var headers = new SortedDictionary<string, string>(StringComparer.Ordinal) { [HeaderName] = Header };
+        AddHeaders(source.Text, headers);
+        return headers;
+    }
+
+    private static void AddHeaders(string text, SortedDictionary<string, string> headers)
+    {
+        foreach (Match include in Include().Matches(text))
+            if (!headers.ContainsKey(include.Groups[1].Value) && Text($"cuda/{include.Groups[1].Value}") is { } header)
+            {
+                headers.Add(include.Groups[1].Value, header);
+                AddHeaders(header, headers);
+            }
+    }
+
+    [GeneratedRegex("^#include \"([^\"]+)\"", RegexOptions.Multiline)]
+    private static partial Regex Include();
 
     /// <summary>Names of all sources, in order.</summary>
     internal static IReadOnlyList<string> Sources { get; } =
@@ -45,7 +67,7 @@ internal static class CudaResources
     internal static string Key(CudaSource source, IEnumerable<string> options)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        foreach (string part in options.Prepend(source.Text).Prepend(Header).Prepend(source.Name))
+        foreach (string part in Headers(source).Values.Prepend(source.Name).Append(source.Text).Concat(options))
         {
             hash.AppendData(Encoding.UTF8.GetBytes(part));
             hash.AppendData([0]);
@@ -68,5 +90,5 @@ internal static class CudaResources
     private static bool IsNoise(string line) => line.AsSpan().Trim() is { Length: 0 } or ['/', '/', ..];
 
     internal static NvrtcResult Compile(CudaSource source, CudaVariant variant, bool machineCode, params string[] more) =>
-        Nvrtc.Compile(source.Text, source.Name + ".cu", new Dictionary<string, string> { [HeaderName] = Header }, [.. variant.Options(machineCode), .. more]);
+        Nvrtc.Compile(source.Text, source.Name + ".cu", Headers(source), [.. variant.Options(machineCode), .. more]);
 }

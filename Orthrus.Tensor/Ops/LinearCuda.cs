@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace Orthrus.Tensor;
 
-/// <summary>Launches of cuda/linear.cu.</summary>
+/// <summary>Launches of cuda/linear.cu and cuda/linear_grad.cu.</summary>
 public sealed partial class Linear
 {
     /// <summary>Twin of LinearArgs: c (M, N) = sum over k of A (M, k) B (N, k), with pitches in elements.</summary>
@@ -53,14 +53,16 @@ public sealed partial class Linear
     private const int Huge = 0, Thin = 3, Loose = 4;
 
     /// <summary>Kernels of a product, one for each tile.</summary>
-    internal static readonly CudaKernel[] ForwardKernels = KernelsOf("linear_forward"), InputGradKernels = KernelsOf("linear_input_grad"), WeightGradKernels = KernelsOf("linear_weight_grad");
-    private static readonly CudaKernel SumKernel = new("linear", "linear_sum"), BiasGradKernel = new("linear", "linear_bias_grad");
+    internal static readonly CudaKernel[] ForwardKernels = KernelsOf("linear", "linear_forward"), InputGradKernels = KernelsOf(Gradients, "linear_input_grad"),
+        WeightGradKernels = KernelsOf(Gradients, "linear_weight_grad");
+    private const string Gradients = "linear_grad";
+    private static readonly CudaKernel SumKernel = new(Gradients, "linear_sum"), BiasGradKernel = new(Gradients, "linear_bias_grad");
 
     // Slices of the rows in sums over rows: enough to fill a device, and so long that adding their sums costs little. The shapes alone determine them.
     private const int WantedBlocks = 128, LeastSlice = 512, SliceMultiple = 64, LeastBiasSlice = 64, MostBiasSlices = 128;
 
     // The huge tile has no weight gradient: twice as many slices would be needed to fill a device, and their sums cost more than it saves.
-    private static CudaKernel[] KernelsOf(string product) => Array.ConvertAll(CudaTiles, t => new CudaKernel("linear", $"{product}_{t.Name}"));
+    private static CudaKernel[] KernelsOf(string file, string product) => Array.ConvertAll(CudaTiles, t => new CudaKernel(file, $"{product}_{t.Name}"));
 
     /// <inheritdoc/>
     public static void ForwardCuda(in OpArgs args, in NoAttr attr)
