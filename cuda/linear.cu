@@ -10,6 +10,7 @@
 // leaves 2^-21, all that the error bound of a single product allows.) Numbers without such parts (infinities) show as results that are not finite,
 // which are then formed again by FFMA.
 #include "linear.cuh"
+
 LINEAR(linear_forward, false, false, act, true)
 
 #ifdef ORTHRUS_BF16

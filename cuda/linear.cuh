@@ -164,6 +164,7 @@ template <bool Across, int Width, int Depth, bool Aligned, int Threads> struct R
     LINEAR_TILE(name##_medium, Medium, acrossA, acrossB, true, Out, full) \
     LINEAR_TILE(name##_thin, Thin, acrossA, acrossB, true, Out, full) \
     LINEAR_TILE(name##_loose, Loose, acrossA, acrossB, false, Out, full)
+
 #ifdef ORTHRUS_BF16
 // The tile that asks least of shared memory's bandwidth. Its 72 KB are more than a kernel can declare.
 #define LINEAR_HUGE(name, acrossA, acrossB, Out, full) \
@@ -172,5 +173,4 @@ template <bool Across, int Width, int Depth, bool Aligned, int Threads> struct R
         extern __shared__ __align__(128) char dynamic[]; \
         linear<Huge, acrossA, acrossB, true, Out, full>(p, dynamic); \
     }
-
 #endif
