@@ -18,23 +18,56 @@ enum Regime { Straight, Chained, EndsOnly };
 const int ForwardRow = 36;                        // steps of a row, padded
 const int QuadPlane = 32 * ForwardRow + 8;        // y of one quarter of the states
 
-// A tile's steps of four states, in registers. WithY: y's share goes to shared memory. WithEnd: a second state goes along, from the chunk's start.
-template <bool WithY, bool WithEnd>
-DEVICE void walk_tile(const float* d, const float* v, const float* b, const float* c, float* y, const float (&a)[4], float (&h)[4], float (&end)[4])
+// C in shared memory, four states of each step.
+template <bool Packed> struct Readout
 {
-    #pragma unroll 2
-    for (int q = 0; q < Tile; q += 8)
+    enum { Step = 4, Plane = StatePlane };
+    DEVICE float4 at(const float* p) { return *(const float4*)p; }
+    DEVICE void put(float* to, const Eight& e)
+    {
+        float4 low, high;
+        unpack(e, low, high);
+        quad_at(to) = low;
+        quad_at(to + Plane) = high;
+    }
+};
+
+#ifdef ORTHRUS_BF16
+// BF16 as it came: unpacking at each reading costs less than the bandwidth of twice the bytes.
+template <> struct Readout<true>
+{
+    enum { Step = 2, Plane = Tile * Step + 8 };
+    DEVICE float4 at(const float* p)
+    {
+        const uint2 x = *(const uint2*)p;
+        return make_float4(low_bf16(x.x), high_bf16(x.x), low_bf16(x.y), high_bf16(x.y));
+    }
+    DEVICE void put(float* to, const Eight& e)
+    {
+        *(uint2*)to = make_uint2(e.x.x, e.x.y);
+        *(uint2*)(to + Plane) = make_uint2(e.x.z, e.x.w);
+    }
+};
+#endif
+
+// A tile's steps of four states, in registers. WithY: y's share goes to shared memory. WithEnd: a second state goes along, from the chunk's start.
+template <class C, bool WithY, bool WithEnd>
+DEVICE void walk_tile(const float* d, const float* b, const float* c, float* y, const float (&a)[4], float (&h)[4], float (&end)[4])
+{
+    const int Steps = 16; // of a turn
+    #pragma unroll 1
+    for (int q = 0; q < Tile; q += Steps, d += Steps, b += 4 * Steps, c += C::Step * Steps, y += Steps)
     {
         #pragma unroll
-        for (int r = 0; r < 8; r += 4)
+        for (int r = 0; r < Steps; r += 4)
         {
-            const float4 d4 = *(const float4*)(d + q + r), v4 = *(const float4*)(v + q + r);
+            const float4 d4 = *(const float4*)(d + r), v4 = *(const float4*)(d + 32 * ForwardRow + r);
             const float ds[4] = {d4.x, d4.y, d4.z, d4.w}, vs[4] = {v4.x, v4.y, v4.z, v4.w};
             float ys[4];
             #pragma unroll
             for (int k = 0; k < 4; k++)
             {
-                const float4 b4 = *(const float4*)(b + 4 * (q + r + k));
+                const float4 b4 = *(const float4*)(b + 4 * (r + k));
                 const float bs[4] = {b4.x, b4.y, b4.z, b4.w};
                 #pragma unroll
                 for (int j = 0; j < 4; j++)
@@ -45,17 +78,19 @@ DEVICE void walk_tile(const float* d, const float* v, const float* b, const floa
                 }
                 if (WithY)
                 {
-                    const float4 c4 = *(const float4*)(c + 4 * (q + r + k));
+                    const float4 c4 = C::at(c + C::Step * (r + k));
                     ys[k] = fmaf(c4.w, h[3], fmaf(c4.z, h[2], fmaf(c4.y, h[1], c4.x * h[0])));
                 }
             }
-            if (WithY) quad_at(y + q + r) = make_float4(ys[0], ys[1], ys[2], ys[3]);
+            if (WithY) quad_at(y + r) = make_float4(ys[0], ys[1], ys[2], ys[3]);
         }
     }
 }
 
 template <Regime R> DEVICE void forward(const ScanArgs& p)
 {
+    // Chained, which carries two states, has no instructions to spare.
+    typedef Readout<R == Straight> C;
     float *sd = shared, *sv = sd + 32 * ForwardRow, *sy = sv + 32 * ForwardRow, *sb = sy + 4 * QuadPlane, *sc = sb + 4 * StatePlane;
     const bool outputs = R != EndsOnly;
     const int tid = threadIdx.x, lane = tid & 31, E = p.E, batch = blockIdx.y, piece = R == Chained ? 0 : blockIdx.z;
@@ -89,17 +124,17 @@ template <Regime R> DEVICE void forward(const ScanArgs& p)
     const int pair = tid & 15, t4 = 4 * (tid >> 4), e0 = blockIdx.x * 32 + 2 * pair;
     const bool gated = p.z != nullptr, skips = p.d != nullptr;
     const bool even = (E & 1) == 0 && aligned(p.u, sizeof(Pair)) && aligned(p.delta, sizeof(Pair)) && aligned(p.z, sizeof(Pair)) && aligned(p.y, sizeof(Pair));
-    const bool whole = even && blockIdx.x * 32 + 32 <= E;
     const Columns columns = Columns::of(e0, E, even);
     const float bias0 = p.bias && columns.one ? p.bias[e0] : 0.f, bias1 = p.bias && columns.two ? p.bias[e0 + 1] : 0.f;
     const float skip0 = skips && columns.one ? p.d[e0] : 0.f, skip1 = skips && columns.two ? p.d[e0 + 1] : 0.f;
     const i64 origin = ((i64)batch * p.L + from + t4) * E + e0;
     const act *pu = p.u + origin, *pd = p.delta + origin, *pz = p.z + origin;
     act* py = p.y + origin;
-    const bool loads_c = tid >= 64, loads_bc = outputs || tid < 64, wide = aligned(loads_c ? p.c : p.b, 16);
+    const bool loads_c = tid >= 64, loads_bc = outputs || tid < 64, wide = aligned(p.b, 16) && aligned(p.c, 16);
+    const bool whole = even && wide && blockIdx.x * 32 + 32 <= E;
     const int bt = (tid & 63) >> 1, half = tid & 1;
     const act* pbc = (loads_c ? p.c : p.b) + ((i64)batch * p.L + from + bt) * 16 + 8 * half;
-    float* const bc_to = (loads_c ? sc : sb) + 2 * half * StatePlane + 4 * bt;
+    float* const bc_to = loads_c ? sc + 2 * half * C::Plane + C::Step * bt : sb + 2 * half * StatePlane + 4 * bt;
     float sum0 = 0.f, sum1 = 0.f;
 
     Pair rd[4], ru[4], rz[4];
@@ -113,9 +148,11 @@ template <Regime R> DEVICE void forward(const ScanArgs& p)
             {
                 rd[k] = *(const Pair*)(pd + k * E);
                 ru[k] = *(const Pair*)(pu + k * E);
-                if (outputs && gated) rz[k] = *(const Pair*)(pz + k * E);
             }
-            if (loads_bc) rbc = load_eight(pbc, true, wide);
+            if (outputs && gated)
+                #pragma unroll
+                for (int k = 0; k < 4; k++) rz[k] = *(const Pair*)(pz + k * E);
+            if (loads_bc) rbc = load_eight(pbc, true, true);
             return;
         }
         #pragma unroll
@@ -131,9 +168,8 @@ template <Regime R> DEVICE void forward(const ScanArgs& p)
     if (from < to) load(from);
 
     float* const mine_d = sd + row * ForwardRow;
-    float* const mine_v = sv + row * ForwardRow;
     float* const mine_y = sy + quad * QuadPlane + row * ForwardRow;
-    const float *const mine_b = sb + quad * StatePlane, *const mine_c = sc + quad * StatePlane;
+    const float *const mine_b = sb + quad * StatePlane, *const mine_c = sc + quad * C::Plane;
     float* start_at = outputs && p.starts ? p.starts + (((i64)batch * ((p.L + Tile - 1) / Tile) + from / Tile) * E + mine) * 16 + n0 : nullptr;
     int boundary = R == Chained ? p.chunk : to;
     bool closed = R != Chained || boundary >= to; // The last chunk's end is nobody's start.
@@ -155,7 +191,8 @@ template <Regime R> DEVICE void forward(const ScanArgs& p)
             quad_at(sd + (pair + 16 * s) * ForwardRow + t4) = make_float4(d[0], d[1], d[2], d[3]);
             quad_at(sv + (pair + 16 * s) * ForwardRow + t4) = make_float4(v[0], v[1], v[2], v[3]);
         }
-        if (loads_bc)
+        if (outputs && loads_c) C::put(bc_to, rbc);
+        else if (!loads_c)
         {
             float4 low, high;
             unpack(rbc, low, high);
@@ -176,8 +213,8 @@ template <Regime R> DEVICE void forward(const ScanArgs& p)
             if (live) *(float4*)start_at = make_float4(h[0], h[1], h[2], h[3]);
             start_at += (i64)E * 16;
         }
-        if (R == Chained && !closed) walk_tile<true, true>(mine_d, mine_v, mine_b, mine_c, mine_y, a, h, end);
-        else walk_tile<outputs, false>(mine_d, mine_v, mine_b, mine_c, mine_y, a, h, end);
+        if (R == Chained && !closed) walk_tile<C, true, true>(mine_d, mine_b, mine_c, mine_y, a, h, end);
+        else walk_tile<C, outputs, false>(mine_d, mine_b, mine_c, mine_y, a, h, end);
         __syncthreads();
 
         if (outputs)
@@ -208,12 +245,12 @@ template <Regime R> DEVICE void forward(const ScanArgs& p)
                     ys[0][k] *= first(kz[k]) * gate_sigmoid(first(kz[k]));
                     ys[1][k] *= second(kz[k]) * gate_sigmoid(second(kz[k]));
                 }
-            #pragma unroll
-            for (int k = 0; k < 4; k++)
-            {
-                if (full) *(Pair*)(py + k * E) = pair_of(ys[0][k], ys[1][k]);
-                else store_pair(py + k * E, columns.where(t + t4 + k < to), pair_of(ys[0][k], ys[1][k]));
-            }
+            if (full)
+                #pragma unroll
+                for (int k = 0; k < 4; k++) *(Pair*)(py + k * E) = pair_of(ys[0][k], ys[1][k]);
+            else
+                #pragma unroll
+                for (int k = 0; k < 4; k++) store_pair(py + k * E, columns.where(t + t4 + k < to), pair_of(ys[0][k], ys[1][k]));
             py += (i64)Tile * E;
         }
 

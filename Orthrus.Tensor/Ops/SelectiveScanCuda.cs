@@ -8,7 +8,7 @@ public sealed partial class SelectiveScan
 {
     /// <summary>Steps of a tile, and so between the states that backward starts from.</summary>
     private const int Tile = 32;
-    /// <summary>Dynamic shared memory of the forward kernels for 16 states: ForwardShared in the source.</summary>
+    /// <summary>Dynamic shared memory of the forward kernels for 16 states: d, d u, four shares of y, B, C, which may stand there packed.</summary>
     private const int ForwardBytes = sizeof(float) * (2 * 32 * 36 + 4 * (32 * 36 + 8) + 8 * (4 * Tile + 8));
     private const int States = 16, Channels = 32, Threads = 128, AnyChannels = 4, SumThreads = 256;
 
