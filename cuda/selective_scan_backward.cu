@@ -63,10 +63,10 @@ DEVICE void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::
 struct ChannelSums
 {
 #ifdef ORTHRUS_BF16
-    // By the tensor cores: the lanes' shares, rounded to bfloat16, are the second operand of an mma, which adds up over the four lanes of a quad and the four numbers
-    // of each. The first operand, ones and zeros, sends a lane's numbers to rows of their own: 4 step + state. Two quads have the same states; so have neighbouring
-    // columns of the result. A NaN or an infinity shows in all four steps.
-    u32 picks[4];
+    // By the tensor cores: the lanes' shares are the second operand of an mma, which adds up over the four lanes of a quad and two numbers of each. Of a float it
+    // reads the upper 19 bits, tf32: 11 binary digits, three more than the result will have. (cvt.rna would round rather than cut them, and spill.) The first operand, ones and zeros, sends the two to rows of their own: 2 step + pair of the states, and eight further. Two quads have the
+    // same states; so have neighbouring columns of the result. A NaN or an infinity shows in all four steps.
+    u32 picks[8];
     float b[4], c[4];
     float* to;
 
@@ -74,36 +74,33 @@ struct ChannelSums
     {
         const int lane = threadIdx.x & 31, row = lane >> 2;
         #pragma unroll
-        for (int i = 0; i < 4; i++) picks[i] = row >> 1 != i ? 0 : row & 1 ? 0x3f800000 : 0x3f80;
-        to = held(totals + (Tile / 4 - 1) * 64 + (row >> 2) * 16 + 4 * (lane & 3) + (row & 3));
+        for (int i = 0; i < 8; i++) picks[i] = row == i ? 0x3f800000 : 0;
+        to = held(totals + (Tile / 4 - 1) * 64 + 8 * (row & 6) + 4 * (lane & 3) + 2 * (row & 1));
+    }
+
+    DEVICE void multiply(float (&sum)[4], bool first, u32 pick, float x, float y)
+    {
+        if (first)
+            asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %5, %4}, {%6, %7}, {%8, %8, %8, %8};"
+                : "=f"(sum[0]), "=f"(sum[1]), "=f"(sum[2]), "=f"(sum[3]) : "r"(pick), "r"(0), "r"(__float_as_uint(x)), "r"(__float_as_uint(y)), "f"(0.f));
+        else
+            asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %5, %4}, {%6, %7}, {%0, %1, %2, %3};"
+                : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3]) : "r"(pick), "r"(0), "r"(__float_as_uint(x)), "r"(__float_as_uint(y)));
     }
 
     // Steps come in the order 3, 2, 1, 0.
-    DEVICE void multiply(int step, float (&sum)[4], const u32 (&picks)[4], const float (&x)[4])
-    {
-        const u32 low = to_bf16x2(x[0], x[1]), high = to_bf16x2(x[2], x[3]);
-        const u32 a0 = step == 0 ? picks[0] : step == 1 ? picks[2] : 0, a1 = step == 2 ? picks[0] : step == 3 ? picks[2] : 0;
-        const u32 a2 = step == 0 ? picks[1] : step == 1 ? picks[3] : 0, a3 = step == 2 ? picks[1] : step == 3 ? picks[3] : 0;
-        if (step == 3)
-            asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %10, %10, %10};"
-                : "=f"(sum[0]), "=f"(sum[1]), "=f"(sum[2]), "=f"(sum[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(low), "r"(high), "f"(0.f));
-        else
-            asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(low), "r"(high));
-    }
-
     __device__ __forceinline__ void add(int step, const float (&db)[4], const float (&dc)[4])
     {
-        multiply(step, b, picks, db);
-        multiply(step, c, picks, dc);
+        multiply(b, step == 3, picks[2 * step], db[0], db[1]);
+        multiply(b, false, picks[2 * step + 1], db[2], db[3]);
+        multiply(c, step == 3, picks[2 * step], dc[0], dc[1]);
+        multiply(c, false, picks[2 * step + 1], dc[2], dc[3]);
     }
 
     __device__ __forceinline__ void finish()
     {
-        to[0] = b[0] + b[1];
-        to[32] = b[2] + b[3];
-        to[Tile * 16] = c[0] + c[1];
-        to[Tile * 16 + 32] = c[2] + c[3];
+        *(float2*)to = make_float2(b[0] + b[1], b[2] + b[3]);
+        *(float2*)(to + Tile * 16) = make_float2(c[0] + c[1], c[2] + c[3]);
         to -= 64;
     }
 #else

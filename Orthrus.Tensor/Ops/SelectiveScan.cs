@@ -13,7 +13,9 @@ namespace Orthrus.Tensor;
 /// [cut, L) from its state gives what one run gives. Softplus is the identity above 20. Decays that underflow are 0, subnormal numbers may be
 /// flushed to it. NaN and infinity stay in their channel and sequence (those of B and C in their sequence), except in gradients that are sums over it. L may be 0.
 /// CPU: vectors of channels, items of 128 channels of one sequence, chunks of 32 positions; backward keeps the states at chunk starts and replays the
-/// chunks, so that its memory is 4 L N numbers per thread and, for the partial sums of dB and dC, 2 B L N E / 128. Source: Gu and Dao 2023, Mamba, algorithm 2; upstream's selective_scan_fn.
+/// chunks, so that its memory is 4 L N numbers per thread and, for the partial sums of dB and dC, 2 B L N E / 128.
+/// CUDA: forward leaves the states at the start of every 32 positions for backward; with BF16 activations the channels' shares of dB and dC are cut to 11
+/// binary digits before they are added up, and NaN or infinity in one shows at up to three positions beside. Source: Gu and Dao 2023, Mamba, algorithm 2; upstream's selective_scan_fn.
 /// </remarks>
 /// <exception cref="ShapeException">Shapes that do not fit, or a positive A (given itself): the state would grow without bound.</exception>
 public sealed partial class SelectiveScan : IOp<SelectiveScan.Attr>

@@ -245,6 +245,7 @@ public sealed class SelectiveScanTests
         {
             var outputs = new Variable[2];
             tape.Apply<SelectiveScan, SelectiveScan.Attr>([.. inputs.Select(t => tape.Input(t))], default, outputs);
+            device.Synchronize();
             reports.Clear();
             tape.Backward([outputs[0]], [outputs[0].Value]);
             device.Synchronize();
