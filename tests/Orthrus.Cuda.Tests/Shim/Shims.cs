@@ -148,7 +148,11 @@ internal static unsafe class NvrtcFunctions
     {
         source = Marshal.PtrToStringUTF8((nint)name)!;
         *program = 0x77;
-        return count == 1 && Marshal.PtrToStringUTF8((nint)names[0]) == "orthrus.cuh" && Marshal.PtrToStringUTF8((nint)headers[0]) == CudaResources.Header && *text != 0 ? 0 : 3;
+        // The header of all kernels, and those that an operator's files share.
+        bool found = false;
+        for (int i = 0; i < count; i++)
+            found |= Marshal.PtrToStringUTF8((nint)names[i]) == CudaResources.HeaderName && Marshal.PtrToStringUTF8((nint)headers[i]) == CudaResources.Header;
+        return found && *text != 0 ? 0 : 3;
     }
 
     [UnmanagedCallersOnly]
