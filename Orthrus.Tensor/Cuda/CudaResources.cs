@@ -10,7 +10,10 @@ namespace Orthrus.Tensor.Cuda;
 internal readonly record struct CudaVariant(int Architecture, bool BFloat16)
 {
     /// <summary>Variants that come compiled with the engine. PTX of 7.0 serves every device; from 8.0 on there is better, and BF16.</summary>
-    internal static readonly CudaVariant[] Embedded = [new(70, false), new(80, false), new(80, true)];
+    internal static readonly CudaVariant[] Embedded = [new(70, false), new(80, false), OldestBFloat16];
+
+    /// <summary>The oldest with BF16 activations.</summary>
+    internal static CudaVariant OldestBFloat16 => new(80, true);
 
     /// <summary>As in file names: "f32.70", "bf16.80".</summary>
     public override string ToString() => $"{(BFloat16 ? "bf16" : "f32")}.{Architecture}";
@@ -59,6 +62,9 @@ internal static class CudaResources
     /// <summary>The PTX that comes with the engine, or null where there is none made from exactly this source.</summary>
     internal static string? Ptx(CudaSource source, CudaVariant variant) =>
         Text($"cuda/ptx/{source.Name}.{variant}.ptx") is { } text && text.StartsWith(Stamp(source, variant) + "\n", StringComparison.Ordinal) ? text : null;
+
+    /// <summary>Whether a source has kernels for BF16 activations that differ from those for F32.</summary>
+    internal static bool HasBFloat16(string source) => Own.GetManifestResourceInfo($"cuda/ptx/{source}.{CudaVariant.OldestBFloat16}.ptx") is not null;
 
     /// <summary>Compiles to PTX with the stamp in front and without comments, as it is committed.</summary>
     internal static string CompilePtx(CudaSource source, CudaVariant variant) =>
