@@ -69,12 +69,12 @@ internal static class BenchVerb
         var (ops, updates) = OpNames.Choose(request.Names);
         bool bfloat16 = request.DType == "bf16";
         if (bfloat16 && ops.All(o => !o.Signature.BFloat16)) throw new UsageException($"--dtype bf16: {string.Join(", ", request.Names)} computes in F32 alone");
-        if (request.Simulate && request.Device is { Place: not Place.Sim } other) throw new UsageException($"--simulate times nothing on --device {other.Text}: give one of the two");
+        if (request.Simulate && request.Device is { Place: not DevicePlace.Sim } other) throw new UsageException($"--simulate times nothing on --device {other.Text}: give one of the two");
         var choice = request.Simulate ? DeviceOption.Parse("sim") : request.Device ?? DeviceOption.Parse("auto");
         var target = choice.Resolve(request.Threads is not null ? "--threads" : request.DType == "f64" ? "--dtype f64" : null, bfloat16 ? "--dtype bf16" : null);
-        Refuse(request.Spec is not null && target.Place != Place.Sim, "--spec says which GPU is simulated: give --simulate with it");
-        Refuse(request.Seconds is not null && target.Place == Place.Sim, "--seconds is for what is timed; a simulated GPU counts: leave it out");
-        if (target.Place == Place.Sim)
+        Refuse(request.Spec is not null && target.Place != DevicePlace.Sim, "--spec says which GPU is simulated: give --simulate with it");
+        Refuse(request.Seconds is not null && target.Place == DevicePlace.Sim, "--seconds is for what is timed; a simulated GPU counts: leave it out");
+        if (target.Place == DevicePlace.Sim)
         {
             var simulated = new SimulatedReport(Specs[request.Spec ?? "h100"]);
             simulated.Run(ops, updates, Chosen([DType.F32, DType.BF16]), host.Output, host.Cancel);

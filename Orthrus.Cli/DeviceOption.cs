@@ -7,7 +7,7 @@ using Orthrus.Tensor.Cuda;
 namespace Orthrus.Cli;
 
 /// <summary>Where a verb computes.</summary>
-internal enum Place { Cpu, Cuda, Sim }
+internal enum DevicePlace { Cpu, Cuda, Sim }
 
 /// <summary>--device auto|cpu|cuda[:n]|sim, the same in every verb that computes.</summary>
 internal static class DeviceOption
@@ -26,10 +26,10 @@ internal static class DeviceOption
         return text switch
         {
             "auto" => new(text, null),
-            "cpu" => new(text, Place.Cpu),
-            "cuda" => new(text, Place.Cuda),
-            "sim" => new(text, Place.Sim),
-            _ when text.StartsWith(cuda, StringComparison.Ordinal) && int.TryParse(text.AsSpan(cuda.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int n) => new(text, Place.Cuda, n),
+            "cpu" => new(text, DevicePlace.Cpu),
+            "cuda" => new(text, DevicePlace.Cuda),
+            "sim" => new(text, DevicePlace.Sim),
+            _ when text.StartsWith(cuda, StringComparison.Ordinal) && int.TryParse(text.AsSpan(cuda.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int n) => new(text, DevicePlace.Cuda, n),
             _ => throw new UsageException($"--device {text}: use auto, cpu, cuda, cuda:N (as cuda:1) or sim"),
         };
     }
@@ -39,7 +39,7 @@ internal static class DeviceOption
 /// <param name="Text">The words.</param>
 /// <param name="Place">Where to compute; null for auto.</param>
 /// <param name="Ordinal">Number among the driver's devices.</param>
-internal sealed record DeviceChoice(string Text, Place? Place, int Ordinal = 0)
+internal sealed record DeviceChoice(string Text, DevicePlace? Place, int Ordinal = 0)
 {
     /// <summary>Decides where to compute; auto looks for a GPU.</summary>
     /// <param name="cpuAlone">An option that was given and that only the CPU has, as "--dtype f64": auto takes the CPU, another device is refused.</param>
@@ -51,17 +51,17 @@ internal sealed record DeviceChoice(string Text, Place? Place, int Ordinal = 0)
         if (cpuAlone is not null && gpuAlone is not null) throw new UsageException($"{cpuAlone} is for the CPU alone and {gpuAlone} for GPUs alone: give one of the two");
         switch (Place)
         {
-            case Cli.Place.Cpu when gpuAlone is not null:
+            case DevicePlace.Cpu when gpuAlone is not null:
                 throw new UsageException($"{gpuAlone} is for GPUs alone: leave it out, or choose --device cuda or sim");
-            case Cli.Place.Cuda or Cli.Place.Sim when cpuAlone is not null:
+            case DevicePlace.Cuda or DevicePlace.Sim when cpuAlone is not null:
                 throw new UsageException($"{cpuAlone} is for the CPU alone: leave it out with --device {Text}, or choose --device cpu");
             case { } place:
                 return new DeviceTarget(place, Ordinal, null);
         }
-        if (cpuAlone is not null) return new DeviceTarget(Cli.Place.Cpu, 0, $"{cpuAlone} is for the CPU alone");
-        if (WhyNoGpu() is not { } why) return new DeviceTarget(Cli.Place.Cuda, 0, "the first GPU that the driver shows");
+        if (cpuAlone is not null) return new DeviceTarget(DevicePlace.Cpu, 0, $"{cpuAlone} is for the CPU alone");
+        if (WhyNoGpu() is not { } why) return new DeviceTarget(DevicePlace.Cuda, 0, "the first GPU that the driver shows");
         if (gpuAlone is not null) throw new DeviceException($"{gpuAlone} is for GPUs alone, and {why}; leave it out, or choose --device sim");
-        return new DeviceTarget(Cli.Place.Cpu, 0, why);
+        return new DeviceTarget(DevicePlace.Cpu, 0, why);
     }
 
     /// <summary>Why there is no GPU to compute on, or null where there is one.</summary>
@@ -83,9 +83,9 @@ internal sealed record DeviceChoice(string Text, Place? Place, int Ordinal = 0)
 /// <param name="Place">The kind of device.</param>
 /// <param name="Ordinal">Number among the driver's devices.</param>
 /// <param name="Why">Why auto decided so; null where the user named the device.</param>
-internal sealed record DeviceTarget(Place Place, int Ordinal, string? Why)
+internal sealed record DeviceTarget(DevicePlace Place, int Ordinal, string? Why)
 {
-    internal bool IsCpu => Place == Place.Cpu;
+    internal bool IsCpu => Place == DevicePlace.Cpu;
 
     /// <summary>The line for stderr.</summary>
     /// <param name="description">The device in words.</param>
@@ -99,7 +99,7 @@ internal sealed record DeviceTarget(Place Place, int Ordinal, string? Why)
     internal OpenDevice? Open(SimOptions? options = null, SimDeviceSpec? spec = null)
     {
         if (IsCpu) return null;
-        var simulator = Place == Place.Sim ? new SimDriver(options ?? new SimOptions { Seed = 1 }, spec is null ? [] : [spec]) : null;
+        var simulator = Place == DevicePlace.Sim ? new SimDriver(options ?? new SimOptions { Seed = 1 }, spec is null ? [] : [spec]) : null;
         return new OpenDevice(simulator is null ? CudaDevice.Open(Ordinal) : simulator.OpenDevice(), simulator);
     }
 }

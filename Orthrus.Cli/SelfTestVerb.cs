@@ -41,7 +41,7 @@ internal static class SelfTestVerb
         string name = devices.Gpu?.Name ?? $"cpu ({VectorWidths.Default}-bit vectors)";
         if (target.Why is not null) host.Error.WriteLine(target.Line(name));
         var log = new SelfTestLog(json ? host.Error : host.Output, host.Cancel);
-        log.Head($"{name}; orthrus {Embed.EmbedRun.Version}{(devices.Place == Place.Sim ? "; simulated: this says nothing about hardware" : "")}");
+        log.Head($"{name}; orthrus {Embed.EmbedRun.Version}{(devices.Place == DevicePlace.Sim ? "; simulated: this says nothing about hardware" : "")}");
         try
         {
             OperatorChecks.Run(log, devices, ops, updates, full);
@@ -68,8 +68,8 @@ internal static class SelfTestVerb
         json.WriteString("orthrus", Embed.EmbedRun.Version);
         json.WriteString("system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}");
         json.WriteString("device", name);
-        json.WriteBoolean("simulated", devices.Place == Place.Sim);
-        if (devices.Place == Place.Cuda)
+        json.WriteBoolean("simulated", devices.Place == DevicePlace.Sim);
+        if (devices.Place == DevicePlace.Cuda)
         {
             json.WriteString("driver", CudaInventory.Read().DriverVersion.ToString());
             json.WriteString("kernels", Nvrtc.IsAvailable ? $"NVRTC {Nvrtc.Version}" : "embedded PTX");

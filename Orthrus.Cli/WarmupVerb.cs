@@ -28,7 +28,7 @@ internal static class WarmupVerb
 
     private static int Run(DeviceChoice choice, CliHost host)
     {
-        if (choice.Place != Place.Cuda) throw new UsageException($"--device {choice.Text}: kernels are compiled for a GPU, cuda or cuda:N");
+        if (choice.Place != DevicePlace.Cuda) throw new UsageException($"--device {choice.Text}: kernels are compiled for a GPU, cuda or cuda:N");
         using var open = choice.Resolve().Open()!;
         host.Error.WriteLine(Nvrtc.IsAvailable
             ? $"{open.Device.Name}: NVRTC {Nvrtc.Version}, cache {CudaWarmup.Folder}"

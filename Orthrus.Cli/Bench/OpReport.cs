@@ -84,7 +84,7 @@ internal abstract class OpReport : IDisposable
         json.WriteEndArray();
     }
 
-    public virtual void Dispose() { }
+    public abstract void Dispose();
 
     private void Add(DType dtype, OpWork open, TextWriter writer, CancellationToken cancel)
     {

@@ -22,7 +22,7 @@ internal sealed class CheckDevices : IDisposable
         Place = target.Place;
         try
         {
-            foreach (int seed in Place switch { Place.Cpu => [], Place.Sim => Seeds, _ => [0] }) _open.Add(target.Open(new SimOptions { Seed = seed })!);
+            foreach (int seed in Place switch { DevicePlace.Cpu => [], DevicePlace.Sim => Seeds, _ => [0] }) _open.Add(target.Open(new SimOptions { Seed = seed })!);
             if (Gpu is { } gpu) RequireKernels(gpu);
         }
         catch
@@ -32,7 +32,7 @@ internal sealed class CheckDevices : IDisposable
         }
     }
 
-    internal Place Place { get; }
+    internal DevicePlace Place { get; }
 
     /// <summary>The GPU; null for the CPU.</summary>
     internal CudaDevice? Gpu => _open.Count > 0 ? _open[0].Device : null;

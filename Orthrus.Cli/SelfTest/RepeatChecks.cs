@@ -42,7 +42,7 @@ internal static class RepeatChecks
         Same("several times", [together[4], together[4], together[2], together[4]], All(embedder, [Input[4], Input[4], Input[2], Input[4]]));
         // The other simulated order of blocks and warps; on the CPU another number of threads.
         using var second = Open((CudaDevice?)devices.Pair?[1], 3);
-        Same(devices.Place switch { Place.Cpu => "with another number of threads", Place.Sim => "with another order of blocks and warps", _ => "with another embedder" }, together, All(second, Input));
+        Same(devices.Place switch { DevicePlace.Cpu => "with another number of threads", DevicePlace.Sim => "with another order of blocks and warps", _ => "with another embedder" }, together, All(second, Input));
         return Finding.Of("every bit", problems);
 
         Embedder Open(CudaDevice? device, int threads) => new(model, new EmbedderOptions { Device = device, DType = dtype, Threads = device is null ? threads : 0 });
@@ -68,6 +68,8 @@ internal static class RepeatChecks
 
     private static Finding EmbeddingMemory(CudaDevice device, DType dtype)
     {
+        // What other checks left in the pool.
+        device.Trim();
         var before = (device.LiveBlocks, device.LiveBytes);
         var usage = new List<(long, long)>();
         using (var embedder = new Embedder(OrthrusModel.Create(Small, seed: 5), new EmbedderOptions { Device = device, DType = dtype }))
@@ -82,6 +84,8 @@ internal static class RepeatChecks
     private static Finding TrainingMemory(Device device, DType dtype)
     {
         var golden = GoldenEncoder.All()[0];
+        // What other checks left in the pool.
+        device.Trim();
         var before = (device.LiveBlocks, device.LiveBytes);
         var usage = new List<(long, long)>();
         using (var store = new ParameterStore(device, dtype))
