@@ -121,7 +121,8 @@ internal abstract class OpReport : IDisposable
     {
         >= 1 => string.Create(CultureInfo.InvariantCulture, $"{seconds:F2} s"),
         >= 1e-3 => string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e3:F2} ms"),
-        _ => string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e6:F1} us"),
+        >= 1e-7 => string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e6:F1} us"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e9:F1} ns"),
     };
 
     private sealed class Cpu : OpReport

@@ -33,12 +33,12 @@ public class DeviceTests
         Assert.Equal(8, got.Length);
         for (int i = 0; i < want.Length; i++) Assert.True(Distance(want[i], got[i]) <= limit, $"record {i}: {Distance(want[i], got[i]):G3}");
         Assert.NotEqual(want[0], got[0]);
-        Assert.Equal(File.ReadAllText(files.PathOf("cpu.index.tsv")), File.ReadAllText(files.PathOf("sim.index.tsv")));
+        Assert.Equal(File.ReadAllText(files.Out("cpu.index.tsv")), File.ReadAllText(files.Out("sim.index.tsv")));
 
-        var description = JsonNode.Parse(File.ReadAllText(files.PathOf("sim.json")))!;
+        var description = JsonNode.Parse(File.ReadAllText(files.Out("sim.json")))!;
         Assert.Equal(("sim", "H100 SXM, compute 9.0", true, dtype), ((string)description["device"]!, (string)description["device_name"]!, (bool)description["simulated"]!, (string)description["dtype"]!));
         Assert.Null(description["vector_bits"]);
-        description = JsonNode.Parse(File.ReadAllText(files.PathOf("cpu.json")))!;
+        description = JsonNode.Parse(File.ReadAllText(files.Out("cpu.json")))!;
         Assert.Equal(("cpu", false, "f32"), ((string)description["device"]!, (bool)description["simulated"]!, (string)description["dtype"]!));
         Assert.Null(description["device_name"]);
         Assert.NotNull(description["vector_bits"]);
@@ -52,7 +52,7 @@ public class DeviceTests
         float[][] Embed(string name, params string[] options)
         {
             CliRun.Of(["embed", fasta, "-o", files.Out(name), "--device", "sim", "--quiet", .. options]).Succeeded();
-            return name.EndsWith(".jsonl", StringComparison.Ordinal) ? Rows(files.PathOf(name)) : [];
+            return name.EndsWith(".jsonl", StringComparison.Ordinal) ? Rows(files.Out(name)) : [];
         }
 
         float[][] all = Embed("all.jsonl"), odd = Embed("odd.jsonl", "--shard", "2/2"), even = Embed("even.jsonl", "--shard", "1/2");
@@ -60,7 +60,7 @@ public class DeviceTests
 
         // One array per record; their mean over positions is the embedding.
         Embed("positions.safetensors", "--per-position");
-        var positions = Mamba.SafeTensors.Read(files.PathOf("positions.safetensors"), out _).ToArray();
+        var positions = Mamba.SafeTensors.Read(files.Out("positions.safetensors"), out _).ToArray();
         Assert.Equal(all.Length, positions.Length);
         for (int i = 0; i < all.Length; i++)
         {

@@ -28,22 +28,38 @@ public sealed class CommandChild
         }
     }
 
-    /// <summary>Runs a command line.</summary>
-    internal static Outcome Run(Scene scene, params string[] arguments)
+    /// <summary>Runs a command line in a process of its own.</summary>
+    internal static Outcome Run(Scene scene, params string[] arguments) => Run(scene, [arguments])[0];
+
+    /// <summary>Runs command lines one after the other in a process of their own.</summary>
+    internal static Outcome[] Run(Scene scene, params string[][] commands)
     {
-        string[] lines = ShimChild.Run(scene, typeof(CommandChild), new Dictionary<string, string> { [Arguments] = string.Join('\n', arguments) });
-        int error = Array.IndexOf(lines, "--- error");
-        return new Outcome(int.Parse(lines[0]), lines[1..error], lines[(error + 1)..]);
+        string[] lines = ShimChild.Run(scene, typeof(CommandChild), new Dictionary<string, string> { [Arguments] = string.Join(NextCommand, commands.Select(c => string.Join('\n', c))) });
+        List<Outcome> outcomes = [];
+        for (int at = 0, error, end; at < lines.Length; at = end + 1)
+        {
+            (error, end) = (Array.IndexOf(lines, ErrorFollows, at), Array.IndexOf(lines, End, at));
+            outcomes.Add(new(int.Parse(lines[at]), lines[(at + 1)..error], lines[(error + 1)..end]));
+        }
+        Assert.Equal(commands.Length, outcomes.Count);
+        return [.. outcomes];
     }
+
+    private const string NextCommand = "\n\n", ErrorFollows = "--- error", End = "--- end";
 
     [Fact(Explicit = true)]
     public void Runs_in_a_child_process()
     {
         using SimDriver sim = Connect();
-        using var output = new MemoryStream();
-        using var error = new StringWriter();
-        int code = Cli.Cli.Run(Environment.GetEnvironmentVariable(Arguments)!.Split('\n'), output, error);
-        Answer([$"{code}", .. Lines(Encoding.UTF8.GetString(output.ToArray())), "--- error", .. Lines(error.ToString())]);
+        List<string> lines = [];
+        foreach (string command in Environment.GetEnvironmentVariable(Arguments)!.Split(NextCommand))
+        {
+            using var output = new MemoryStream();
+            using var error = new StringWriter();
+            int code = Cli.Cli.Run(command.Split('\n'), output, error);
+            lines.AddRange([$"{code}", .. Lines(Encoding.UTF8.GetString(output.ToArray())), ErrorFollows, .. Lines(error.ToString()), End]);
+        }
+        Answer(lines);
 
         static string[] Lines(string text) => text.Split('\n', StringSplitOptions.RemoveEmptyEntries);
     }

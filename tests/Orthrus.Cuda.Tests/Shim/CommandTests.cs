@@ -36,36 +36,25 @@ public sealed class CommandTests : IDisposable
     [Fact]
     public void Embeds_on_the_device_that_is_named()
     {
-        string folder = Libraries(), fasta = Fasta(folder), output = Path.Combine(folder, "x.tsv");
-        string[] Embed(params string[] device)
-        {
-            CommandChild.Run(new(folder), ["embed", fasta, "-o", output, .. device]).Succeeded();
-            return [File.ReadAllText(output), File.ReadAllText(Path.Combine(folder, "x.json"))];
-        }
-
-        string[] second = Embed("--device", "cuda:1");
-        Assert.Contains("\"device\": \"cuda\"", second[1]);
-        Assert.Contains("\"device_name\": \"A100, compute 8.0\"", second[1]);
-        Assert.Contains("\"simulated\": false", second[1]);
-        string[] first = Embed("--device", "cuda"), sim = Embed("--device", "sim");
-        Assert.Contains("\"device_name\": \"H100 SXM, compute 9.0\"", first[1]);
-        Assert.Contains("\"simulated\": true", sim[1]);
-        Assert.Equal(sim[0], first[0]);
-        // Another device is another run.
-        Assert.Contains("made with another device (\"sim\", now \"cuda\")", CommandChild.Run(new(folder), "embed", fasta, "-o", output, "--quiet", "--device", "cuda", "--resume").Failed(3));
-
-        var auto = CommandChild.Run(new(folder), "embed", fasta, "-o", output);
-        Assert.Contains("device: cuda:0 (H100 SXM, compute 9.0), F32 (auto: the first GPU that the driver shows)", auto.Succeeded().Error);
-        auto = CommandChild.Run(new(folder), "embed", fasta, "-o", output, "--threads", "1");
-        Assert.Contains(auto.Succeeded().Error, l => Regex.IsMatch(l, @"^device: cpu, F32, \d+-bit vectors, 1 thread \(auto: --threads is for the CPU alone\)$"));
-    }
-
-    [Fact]
-    public void A_device_that_is_not_there()
-    {
         string folder = Libraries(), fasta = Fasta(folder);
-        Assert.Equal("orthrus: there is no CUDA device 2: the driver shows 2, 0 to 1 (CUDA_VISIBLE_DEVICES=3,5 hides others and renumbers)",
-            CommandChild.Run(new(folder, Visible: "3,5"), "embed", fasta, "-o", "-", "--device", "cuda:2").Failed(4));
+        string In(string name) => Path.Combine(folder, name);
+        string[] Embed(string name, params string[] options) => ["embed", fasta, "-o", In(name + ".tsv"), .. options];
+        var runs = CommandChild.Run(new(folder),
+            Embed("first", "--device", "cuda"), Embed("second", "--device", "cuda:1"), Embed("sim", "--device", "sim"), Embed("auto"), Embed("cpu", "--threads", "1"),
+            Embed("sim", "--device", "cuda", "--quiet", "--resume"), Embed("none", "--device", "cuda:2"));
+        foreach (var run in runs[..5]) run.Succeeded();
+        Assert.Equal(File.ReadAllText(In("sim.tsv")), File.ReadAllText(In("first.tsv")));
+        string Description(string name) => File.ReadAllText(In(name + ".json"));
+        Assert.Contains("\"device\": \"cuda\"", Description("second"));
+        Assert.Contains("\"device_name\": \"A100, compute 8.0\"", Description("second"));
+        Assert.Contains("\"device_name\": \"H100 SXM, compute 9.0\"", Description("first"));
+        Assert.Contains("\"simulated\": false", Description("first"));
+        Assert.Contains("\"simulated\": true", Description("sim"));
+        Assert.Contains("device: cuda:0 (H100 SXM, compute 9.0), F32 (auto: the first GPU that the driver shows)", runs[3].Error);
+        Assert.Contains(runs[4].Error, l => Regex.IsMatch(l, @"^device: cpu, F32, \d+-bit vectors, 1 thread \(auto: --threads is for the CPU alone\)$"));
+        // Another device is another run.
+        Assert.Contains("made with another device (\"sim\", now \"cuda\")", runs[5].Failed(3));
+        Assert.StartsWith("orthrus: there is no CUDA device 2: the driver shows 2, 0 to 1 (", runs[6].Failed(4));
     }
 
     [Theory]
@@ -73,23 +62,25 @@ public sealed class CommandTests : IDisposable
     [InlineData(34, "orthrus: cuInit: CUDA_ERROR_STUB_LIBRARY (34): the library found is the toolkit's link stub, not a driver; take .../lib64/stubs out of LD_LIBRARY_PATH, or install the NVIDIA driver")]
     public void A_driver_that_does_not_start(int code, string expected)
     {
-        string folder = Libraries(), fasta = Fasta(folder), output = Path.Combine(folder, "x.npy");
-        var scene = new Scene(folder, Init: code);
-        Assert.Equal(expected, CommandChild.Run(scene, "embed", fasta, "-o", output, "--device", "cuda").Failed(4));
-        Assert.Equal(expected, CommandChild.Run(scene, "selftest", "--device", "cuda").Failed(4));
+        string folder = Libraries(), fasta = Fasta(folder), output = Path.Combine(folder, "x.npy"), other = Path.Combine(folder, "y.npy");
+        var runs = CommandChild.Run(new(folder, Init: code), ["embed", fasta, "-o", output, "--device", "cuda"], ["selftest", "--device", "cuda"], ["warmup"], ["bench", "--op", "silu", "--device", "cuda"],
+            ["embed", fasta, "-o", output, "--dtype", "bf16"], ["embed", fasta, "-o", other]);
+        foreach (var run in runs[..4]) Assert.Equal(expected, run.Failed(4));
         Assert.Empty(Directory.GetFileSystemEntries(folder, "x*"));
-        // Nothing is silent: auto says why it takes the CPU.
+        // Nothing is silent: auto says why it takes the CPU, or why it cannot.
         string why = expected["orthrus: ".Length..];
-        Assert.Contains(CommandChild.Run(scene, "embed", fasta, "-o", output).Succeeded().Error, l => l.StartsWith("device: cpu, ", StringComparison.Ordinal) && l.EndsWith($"(auto: {why})", StringComparison.Ordinal));
-        Assert.Contains($"bf16 is for GPUs alone, and {why}; leave it out, or choose --device sim", CommandChild.Run(scene, "embed", fasta, "-o", output, "--dtype", "bf16").Failed(4));
+        Assert.Equal($"orthrus: --dtype bf16 is for GPUs alone, and {why}; leave it out, or choose --device sim", runs[4].Failed(4));
+        Assert.Contains(runs[5].Succeeded().Error, l => l.StartsWith("device: cpu, ", StringComparison.Ordinal) && l.EndsWith($"(auto: {why})", StringComparison.Ordinal));
     }
 
     [Fact]
+    [Trait("tier", "long")]
     public void A_driver_that_takes_no_kernel()
     {
         string folder = Libraries(), fasta = Fasta(folder);
-        foreach (string[] command in new string[][] { ["embed", fasta, "-o", "-", "--quiet"], ["selftest"], ["gradcheck", "--op", "silu"] })
-            Assert.Contains("CUDA_ERROR_UNSUPPORTED_PTX_VERSION (222)", CommandChild.Run(new(folder, DriverVersion: 11070), [.. command, "--device", "cuda"]).Failed(4));
+        foreach (var run in CommandChild.Run(new(folder, DriverVersion: 11070),
+            ["embed", fasta, "-o", "-", "--quiet", "--device", "cuda"], ["selftest", "--device", "cuda"], ["gradcheck", "--op", "silu", "--device", "cuda"]))
+            Assert.Contains("CUDA_ERROR_UNSUPPORTED_PTX_VERSION (222)", run.Failed(4));
         Assert.Contains("CUDA_ERROR_JIT_COMPILER_NOT_FOUND (221)", CommandChild.Run(new(folder, NoCompiler: true), "selftest", "--device", "cuda").Failed(4));
     }
 
@@ -97,12 +88,13 @@ public sealed class CommandTests : IDisposable
     public void Out_of_device_memory_is_exit_5_and_leaves_no_output()
     {
         string folder = Libraries(), fasta = Fasta(folder), output = Path.Combine(folder, "x.npy");
-        string line = CommandChild.Run(new(folder, Memory: 600_000), "embed", fasta, "-o", output, "--device", "cuda", "--quiet").Failed(5);
+        string line = CommandChild.Run(new(folder, Memory: 300_000), "embed", fasta, "-o", output, "--device", "cuda", "--quiet").Failed(5);
         Assert.Matches(@"^orthrus: cuda:0 \(H100 SXM, compute 9\.0\): [\d,]+ bytes more are not to be had; in use: [\d,]+ bytes in \d+ blocks, .*; use smaller batches or shorter records, or end other programs", line);
         Assert.False(File.Exists(output));
     }
 
     [Fact]
+    [Trait("tier", "long")]
     public void A_kernel_that_goes_astray_is_one_line()
     {
         string folder = Libraries(nvrtc: "yes"), fasta = Fasta(folder), output = Path.Combine(folder, "x.npy");
@@ -134,6 +126,7 @@ public sealed class CommandTests : IDisposable
     }
 
     [Fact]
+    [Trait("tier", "long")]
     public void Warmup_says_what_came_from_where()
     {
         string folder = Libraries(nvrtc: "yes"), cache = Path.Combine(folder, "kernels");
@@ -157,6 +150,7 @@ public sealed class CommandTests : IDisposable
     }
 
     [Fact]
+    [Trait("tier", "long")]
     public void Warmup_without_a_cache_without_NVRTC_and_without_a_GPU()
     {
         string folder = Libraries(nvrtc: "yes"), file = Path.Combine(folder, "file");
@@ -175,19 +169,21 @@ public sealed class CommandTests : IDisposable
     }
 
     [Fact]
+    [Trait("tier", "long")]
     public void Bench_measures_with_events()
     {
         string folder = Libraries(), file = Path.Combine(folder, "bench.json");
-        var run = CommandChild.Run(new(folder), "bench", "--device", "cuda", "--op", "softplus", "--dtype", "f32", "--seconds", "0.01", "--json", file).Succeeded();
-        Assert.Matches(@"^cuda:0 \(H100 SXM, compute 9\.0\), F32, measured: 59305\.0 GFLOP/s, ", run.Out[0]);
+        var run = CommandChild.Run(new(folder, Memory: 1 << 30), "bench", "--device", "cuda", "--op", "dclw_weights", "--seconds", "0.01", "--json", file).Succeeded();
+        Assert.Matches(@"^cuda:0 \(H100 SXM, compute 9\.0\), F32 and BF16, measured: 59305\.0 GFLOP/s, ", run.Out[0]);
         using var json = JsonDocument.Parse(File.ReadAllBytes(file));
         Assert.Equal("measured", json.RootElement.GetProperty("kind").GetString());
-        var rows = json.RootElement.GetProperty("rows").EnumerateArray().ToArray();
-        Assert.Equal(["forward", "backward"], rows.Select(r => r.GetProperty("pass").GetString()));
-        Assert.All(rows, r => Assert.True(r.GetProperty("seconds").GetDouble() > 0));
+        var row = Assert.Single(json.RootElement.GetProperty("rows").EnumerateArray());
+        Assert.Equal(("forward", "f32"), (row.GetProperty("pass").GetString(), row.GetProperty("dtype").GetString()));
+        Assert.True(row.GetProperty("seconds").GetDouble() > 0);
     }
 
     [Fact]
+    [Trait("tier", "long")]
     public void Info_lists_devices_and_libraries()
     {
         string folder = Libraries(nvrtc: "yes");
