@@ -18,7 +18,7 @@ internal static class SelfTestVerb
 
         Example: orthrus selftest --op silu --op adamw
 
-        A GPU, with a report to send (docs/GPU-VALIDATION.md), and the simulated one:
+        The simulated GPU, as JSON (docs/GPU-VALIDATION.md says what to do with that of a real one):
           orthrus selftest --op silu --device sim --json
         """;
 

@@ -101,7 +101,7 @@ public class DeviceTests
     {
         ChildProcess.NeedUnix();
         using var files = new HostileFiles();
-        string fasta = EmbedFiles.Fasta(files.PathOf("t.fa"), 30, 2000, 3000), output = files.Out("x.npy");
+        string fasta = EmbedFiles.Fasta(files.PathOf("t.fa"), 12, 1500, 2000), output = files.Out("x.npy");
         string[] args = ["embed", fasta, "-o", output, "--device", "sim", "--quiet"];
         using (var p = ChildProcess.StartInForeground(args))
         {
