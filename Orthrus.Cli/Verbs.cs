@@ -12,6 +12,8 @@ internal static class Verbs
         ConvertVerb.Build(),
         InfoVerb.Build(),
         GradCheckVerb.Build(),
+        SelfTestVerb.Build(),
+        WarmupVerb.Build(),
         BenchVerb.Build(),
     ];
 }

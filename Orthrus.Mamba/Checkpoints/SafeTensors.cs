@@ -23,19 +23,40 @@ public static class SafeTensors
         using var file = Open(path);
         long length = RandomAccess.GetLength(file);
         Span<byte> prefix = stackalloc byte[8];
+        if (length >= 8) ReadExactly(file, prefix, 0, path);
+        var header = new byte[HeaderLength(path, length, prefix)];
+        ReadExactly(file, header, 8, path);
+        return Parse(path, header, length, out metadata, (to, at) =>
+        {
+            using var again = Open(path);
+            ReadExactly(again, to, at, path);
+        });
+    }
+
+    /// <summary>Reads a file that lies in memory, as a resource does.</summary>
+    /// <param name="name">Its name for messages.</param>
+    /// <param name="file">The whole file; the tensors keep referring to it.</param>
+    /// <exception cref="CheckpointException">It is not a correct safetensors file.</exception>
+    internal static StateDict Read(string name, ReadOnlyMemory<byte> file)
+    {
+        int header = HeaderLength(name, file.Length, file.Span);
+        return Parse(name, file.Slice(8, header), file.Length, out _, (to, at) => file.Span.Slice((int)at, to.Length).CopyTo(to));
+    }
+
+    private delegate void FileReader(Span<byte> to, long at);
+
+    private static int HeaderLength(string path, long length, ReadOnlySpan<byte> prefix)
+    {
         if (length < 8) throw Broken(path, $"{length} bytes are too few for a safetensors file");
-        ReadExactly(file, prefix, 0, path);
         ulong declared = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
         if (declared is 0 or > (ulong)LargestHeader || (long)declared > length - 8)
             throw Broken(path, $"the header is said to be {declared} bytes long; this is not a safetensors file or it is cut off");
-        var header = new byte[(int)declared];
-        ReadExactly(file, header, 8, path);
-        long data = 8 + (long)declared;
-        return Parse(path, header, data, length - data, out metadata);
+        return (int)declared;
     }
 
-    private static StateDict Parse(string path, byte[] header, long data, long dataLength, out IReadOnlyDictionary<string, string> metadata)
+    private static StateDict Parse(string path, ReadOnlyMemory<byte> header, long length, out IReadOnlyDictionary<string, string> metadata, FileReader read)
     {
+        long data = 8 + header.Length, dataLength = length - data;
         var texts = new Dictionary<string, string>();
         var entries = new List<HeaderEntry>();
         try
@@ -71,11 +92,7 @@ public static class SafeTensors
         {
             long begin = data + e.Begin;
             if (result.Contains(e.Name)) throw new CheckpointException(path, e.Name, "the name appears twice");
-            result.Add(new StateTensor(e.Name, e.DType, e.Shape, to =>
-            {
-                using var file = Open(path);
-                ReadExactly(file, to, begin, path);
-            }));
+            result.Add(new StateTensor(e.Name, e.DType, e.Shape, to => read(to, begin)));
         }
         return result;
     }

@@ -31,12 +31,20 @@ internal sealed class DeviceEncoder : IDisposable
         (_device, _pooling, _width, _piece) = (device, pooling, config.DModel, pieceLength > 0 ? pieceLength : DefaultPiece);
         _store = new ParameterStore(device, dtype);
         _tape = Tape.Off(device);
-        _model = new MixerModel(_store, config);
-        foreach (var (name, p) in _model.NamedParameters())
+        try
         {
-            double[] values = tensor(name);
-            if (p.Value.DType == DType.BF16) p.Value.CopyFrom<BFloat16>(Array.ConvertAll(values, v => (BFloat16)(float)v));
-            else p.Value.CopyFrom<float>(Array.ConvertAll(values, v => (float)v));
+            _model = new MixerModel(_store, config);
+            foreach (var (name, p) in _model.NamedParameters())
+            {
+                double[] values = tensor(name);
+                if (p.Value.DType == DType.BF16) p.Value.CopyFrom<BFloat16>(Array.ConvertAll(values, v => (BFloat16)(float)v));
+                else p.Value.CopyFrom<float>(Array.ConvertAll(values, v => (float)v));
+            }
+        }
+        catch
+        {
+            Dispose();
+            throw;
         }
     }
 

@@ -1,3 +1,4 @@
+using System.IO.Compression;
 using System.Reflection;
 using System.Security.Cryptography;
 using System.Text;
@@ -11,7 +12,10 @@ namespace Orthrus.Tensor.Cuda;
 internal readonly record struct CudaVariant(int Architecture, bool BFloat16)
 {
     /// <summary>Variants that come compiled with the engine. PTX of 7.0 serves every device; from 8.0 on there is better, and BF16.</summary>
-    internal static readonly CudaVariant[] Embedded = [new(70, false), new(80, false), new(80, true)];
+    internal static readonly CudaVariant[] Embedded = [new(70, false), new(80, false), OldestBFloat16];
+
+    /// <summary>The oldest with BF16 activations.</summary>
+    internal static CudaVariant OldestBFloat16 => new(80, true);
 
     /// <summary>As in file names: "f32.70", "bf16.80".</summary>
     public override string ToString() => $"{(BFloat16 ? "bf16" : "f32")}.{Architecture}";
@@ -25,6 +29,8 @@ internal readonly record struct CudaVariant(int Architecture, bool BFloat16)
 internal static partial class CudaResources
 {
     internal const string HeaderName = "orthrus.cuh";
+
+    private const string CompiledFolder = "cuda/ptx/", Archive = "cuda/ptx.zip";
 
     private static readonly Assembly Own = typeof(CudaResources).Assembly;
 
@@ -55,12 +61,28 @@ internal static partial class CudaResources
     internal static IReadOnlyList<string> Sources { get; } =
         [.. Own.GetManifestResourceNames().Where(n => n.StartsWith("cuda/", StringComparison.Ordinal) && n.EndsWith(".cu", StringComparison.Ordinal)).Select(n => n[5..^3]).Order(StringComparer.Ordinal)];
 
+    /// <summary>A source, the header, or a compiled kernel ("cuda/ptx/...") as text; null where there is none of that name.</summary>
     internal static string? Text(string name)
     {
+        if (name.StartsWith(CompiledFolder, StringComparison.Ordinal)) return InArchive(name, Read);
         using var stream = Own.GetManifestResourceStream(name);
-        if (stream is null) return null;
+        return stream is null ? null : Read(stream);
+    }
+
+    private static string Read(Stream stream)
+    {
         using var reader = new StreamReader(stream, Encoding.UTF8);
         return reader.ReadToEnd();
+    }
+
+    private static T? InArchive<T>(string name, Func<Stream, T> read)
+    {
+        using var stream = Own.GetManifestResourceStream(Archive);
+        if (stream is null) return default;
+        using var archive = new ZipArchive(stream);
+        if (archive.GetEntry(name[CompiledFolder.Length..]) is not { } entry) return default;
+        using var text = entry.Open();
+        return read(text);
     }
 
     /// <summary>Hash of everything that goes into a compilation, in hexadecimal.</summary>
@@ -80,7 +102,10 @@ internal static partial class CudaResources
 
     /// <summary>The PTX that comes with the engine, or null where there is none made from exactly this source.</summary>
     internal static string? Ptx(CudaSource source, CudaVariant variant) =>
-        Text($"cuda/ptx/{source.Name}.{variant}.ptx") is { } text && text.StartsWith(Stamp(source, variant) + "\n", StringComparison.Ordinal) ? text : null;
+        Text($"{CompiledFolder}{source.Name}.{variant}.ptx") is { } text && text.StartsWith(Stamp(source, variant) + "\n", StringComparison.Ordinal) ? text : null;
+
+    /// <summary>Whether a source has kernels for BF16 activations that differ from those for F32.</summary>
+    internal static bool HasBFloat16(string source) => InArchive($"{CompiledFolder}{source}.{CudaVariant.OldestBFloat16}.ptx", static _ => true);
 
     /// <summary>Compiles to PTX with the stamp in front and without comments, as it is committed.</summary>
     internal static string CompilePtx(CudaSource source, CudaVariant variant) =>

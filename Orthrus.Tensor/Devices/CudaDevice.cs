@@ -59,7 +59,18 @@ public sealed unsafe class CudaDevice : Device
     /// <param name="ordinal">Its number among those the driver shows.</param>
     /// <exception cref="CudaException">No driver, no device, or one that does not work; the message says what to do.</exception>
     /// <exception cref="DeviceException">No device of that number.</exception>
-    public static CudaDevice Open(int ordinal = 0) => new(LibCuda.Open(), ordinal);
+    public static CudaDevice Open(int ordinal = 0)
+    {
+        var driver = LibCuda.Open();
+        try
+        {
+            return new(driver, ordinal);
+        }
+        catch (EntryPointNotFoundException e)
+        {
+            throw CudaInventory.TooOld(driver, e);
+        }
+    }
 
     /// <inheritdoc/>
     public override DeviceKind Kind => DeviceKind.Cuda;
@@ -123,13 +134,25 @@ public sealed unsafe class CudaDevice : Device
         return value;
     }
 
+    /// <summary>Loads the kernels of a source before their first launch; returns where their image came from.</summary>
+    internal string LoadAhead(CudaSource source, bool bfloat16)
+    {
+        Enter();
+        lock (_gate)
+        {
+            string origin = "loaded before";
+            if (!_modules.ContainsKey((source.Name, bfloat16))) _modules[(source.Name, bfloat16)] = LoadModule(source, bfloat16, out origin);
+            return origin;
+        }
+    }
+
     private void Load(CudaKernel kernel, bool bfloat16, int index)
     {
         lock (_gate)
         {
             if (!_modules.TryGetValue((kernel.Source.Name, bfloat16), out nint module))
             {
-                module = LoadModule(kernel.Source, bfloat16);
+                module = LoadModule(kernel.Source, bfloat16, out _);
                 _modules[(kernel.Source.Name, bfloat16)] = module;
             }
             nint handle;
@@ -143,13 +166,16 @@ public sealed unsafe class CudaDevice : Device
     }
 
     // An NVRTC newer than the driver makes images that the driver refuses; what comes with the engine is as old as the oldest driver supported.
-    private nint LoadModule(CudaSource source, bool bfloat16)
+    private nint LoadModule(CudaSource source, bool bfloat16, out string origin)
     {
-        byte[] image = CudaImages.Find(source, ComputeCapability, bfloat16, !_driver.IsSimulated, out string origin);
+        byte[] image = CudaImages.Find(source, ComputeCapability, bfloat16, !_driver.IsSimulated, out origin);
         var result = TryLoadModule(image, out nint module, out string log);
-        if (result is CudaResult.InvalidImage or CudaResult.NoBinaryForGpu or CudaResult.UnsupportedPtxVersion && origin == CudaImages.FromNvrtc
+        if (result is CudaResult.InvalidImage or CudaResult.NoBinaryForGpu or CudaResult.UnsupportedPtxVersion && origin != CudaImages.FromEmbedded
             && CudaImages.Embedded(source, ComputeCapability, bfloat16) is { } embedded && TryLoadModule(embedded, out nint own, out _) == CudaResult.Success)
+        {
+            origin = CudaImages.FromEmbedded;
             return own;
+        }
         Check(result, "cuModuleLoadDataEx", $"{source.Name}, {origin}{(log.Length > 0 ? ": " + log : "")}");
         return module;
     }

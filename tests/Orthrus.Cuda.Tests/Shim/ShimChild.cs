@@ -13,23 +13,28 @@ namespace Orthrus.Cuda.Tests.Shim;
 public sealed unsafe class ShimChild
 {
     private const string Folder = "ORTHRUS_SHIM", Init = "ORTHRUS_SHIM_INIT", DriverVersion = "ORTHRUS_SHIM_DRIVER", NoCompiler = "ORTHRUS_SHIM_NOJIT", Architectures = "ORTHRUS_SHIM_ARCHS",
-        PtxVersion = "ORTHRUS_SHIM_PTX", Ordinal = "ORTHRUS_SHIM_ORDINAL", Result = "ORTHRUS_SHIM_RESULT";
+        PtxVersion = "ORTHRUS_SHIM_PTX", Ordinal = "ORTHRUS_SHIM_ORDINAL", Memory = "ORTHRUS_SHIM_MEMORY", Fault = "ORTHRUS_SHIM_FAULT", Result = "ORTHRUS_SHIM_RESULT";
 
     /// <summary>What a child is to find.</summary>
-    internal sealed record Scene(string Folder, int Init = 0, int DriverVersion = 12040, bool NoCompiler = false, string Architectures = "", string PtxVersion = "", int Ordinal = 0, string Cache = "", string? Visible = null);
+    internal sealed record Scene(string Folder, int Init = 0, int DriverVersion = 12040, bool NoCompiler = false, string Architectures = "", string PtxVersion = "", int Ordinal = 0, string Cache = "", string? Visible = null, long Memory = 0, string Fault = "");
 
     /// <summary>Runs a child; its lines: "ok" or the error, then facts.</summary>
-    internal static string[] Run(Scene scene)
+    internal static string[] Run(Scene scene) => Run(scene, typeof(ShimChild));
+
+    /// <summary>Runs the explicit tests of a class in a child; what it wrote, line by line.</summary>
+    internal static string[] Run(Scene scene, Type tests, IReadOnlyDictionary<string, string>? more = null)
     {
         string result = Path.Combine(scene.Folder, $"result-{Guid.NewGuid():N}.txt");
         var environment = new Dictionary<string, string>
         {
             ["ORTHRUS_CUDA_FOLDERS"] = scene.Folder, ["CUDA_HOME"] = "", ["CUDA_PATH"] = "", [Folder] = scene.Folder, [Init] = $"{scene.Init}", [DriverVersion] = $"{scene.DriverVersion}",
             [NoCompiler] = $"{scene.NoCompiler}", [Architectures] = scene.Architectures, [PtxVersion] = scene.PtxVersion, [Ordinal] = $"{scene.Ordinal}", [Result] = result,
+            [Memory] = $"{scene.Memory}", [Fault] = scene.Fault,
             ["ORTHRUS_CACHE"] = scene.Cache.Length > 0 ? scene.Cache : Path.Combine(scene.Folder, "cache"),
         };
         if (scene.Visible is not null) environment["CUDA_VISIBLE_DEVICES"] = scene.Visible;
-        var run = Shell.Run(Path.Combine(AppContext.BaseDirectory, "Orthrus.Cuda.Tests"), ["-explicit", "only", "-class", typeof(ShimChild).FullName!], scene.Folder, environment, seconds: 60);
+        foreach (var (name, value) in more ?? new Dictionary<string, string>()) environment[name] = value;
+        var run = Shell.Run(Path.Combine(AppContext.BaseDirectory, "Orthrus.Cuda.Tests"), ["-explicit", "only", "-class", tests.FullName!], scene.Folder, environment, seconds: 60);
         Assert.True(File.Exists(result), run.ToString());
         return File.ReadAllLines(result);
     }
@@ -40,14 +45,7 @@ public sealed unsafe class ShimChild
         List<string> lines = [];
         try
         {
-            string folder = Variable(Folder);
-            var options = new SimOptions { InitResult = int.Parse(Variable(Init)), DriverVersion = int.Parse(Variable(DriverVersion)), PtxCompiler = Variable(NoCompiler) != "True" };
-            using var sim = new SimDriver(options, SimDeviceSpec.H100, SimDeviceSpec.A100);
-            DriverFunctions.Driver = sim;
-            NvrtcFunctions.PtxVersion = Variable(PtxVersion);
-            NvrtcFunctions.Architectures = [.. Variable(Architectures).Split(',', StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)];
-            Shims.Connect(folder, "libcuda.so.1", typeof(DriverFunctions));
-            Shims.Connect(folder, "libnvrtc.so.12", typeof(NvrtcFunctions));
+            using var sim = Connect();
             using (var device = CudaDevice.Open(int.Parse(Variable(Ordinal))))
             {
                 lines.Add($"device {device.Name}");
@@ -63,8 +61,29 @@ public sealed unsafe class ShimChild
         {
             lines.Insert(0, $"{e.GetType().Name}: {e.Message}");
         }
-        File.WriteAllLines(Variable(Result), lines);
+        Answer(lines);
     }
+
+    /// <summary>In the child: a simulated driver and compiler behind the libraries, as the scene has them.</summary>
+    internal static SimDriver Connect()
+    {
+        string folder = Variable(Folder);
+        var options = new SimOptions
+        {
+            InitResult = int.Parse(Variable(Init)), DriverVersion = int.Parse(Variable(DriverVersion)), PtxCompiler = Variable(NoCompiler) != "True", MemoryBytes = long.Parse(Variable(Memory)),
+        };
+        var sim = new SimDriver(options, SimDeviceSpec.H100, SimDeviceSpec.A100);
+        DriverFunctions.Driver = sim;
+        NvrtcFunctions.PtxVersion = Variable(PtxVersion);
+        NvrtcFunctions.Fault = Variable(Fault);
+        NvrtcFunctions.Architectures = [.. Variable(Architectures).Split(',', StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)];
+        Shims.Connect(folder, "libcuda.so.1", typeof(DriverFunctions));
+        Shims.Connect(folder, "libnvrtc.so.12", typeof(NvrtcFunctions));
+        return sim;
+    }
+
+    /// <summary>In the child: gives the lines back.</summary>
+    internal static void Answer(IEnumerable<string> lines) => File.WriteAllLines(Variable(Result), lines);
 
     private static string Variable(string name) => Environment.GetEnvironmentVariable(name) ?? throw new InvalidOperationException($"{name} is not set");
 

@@ -119,6 +119,9 @@ internal static unsafe class NvrtcFunctions
     /// <summary>PTX version that this NVRTC writes; empty for that of the embedded PTX.</summary>
     internal static string PtxVersion { get; set; } = "";
 
+    /// <summary>"wrong": compiled kernels multiply where they should add; "stray": they write far beside their results.</summary>
+    internal static string Fault { get; set; } = "";
+
     /// <summary>Options of each compilation.</summary>
     internal static List<string> Compiled { get; } = [];
 
@@ -174,6 +177,8 @@ internal static unsafe class NvrtcFunctions
         result = CudaImages.Embedded(CudaSource.BuiltIn(source[..^3]), number, texts.Contains("-DORTHRUS_BF16")) ?? [];
         if (result.Length == 0) return 6;
         if (PtxVersion.Length > 0) result = Encoding.UTF8.GetBytes(System.Text.RegularExpressions.Regex.Replace(Encoding.UTF8.GetString(result), @"\.version \d+\.\d+", $".version {PtxVersion}"));
+        if (Fault == "wrong") result = Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(result).Replace("add.f32", "mul.f32", StringComparison.Ordinal));
+        if (Fault == "stray") result = Encoding.UTF8.GetBytes(System.Text.RegularExpressions.Regex.Replace(Encoding.UTF8.GetString(result), @"(st\.global[.a-z0-9]*\s+\[%rd\d+)(\+\d+)?\]", "$1+1073741824]"));
         log = Encoding.UTF8.GetBytes("compiled\0");
         return 0;
     }
