@@ -36,6 +36,12 @@ public sealed unsafe partial class CudaDevice : Device
         (_context, _device, _ownsContext, _ownsStream) = (context, device, ownsContext, stream is null);
         Ordinal = device;
         Enter();
+        ComputeCapability = 10 * Attribute(CudaDeviceAttribute.ComputeCapabilityMajor) + Attribute(CudaDeviceAttribute.ComputeCapabilityMinor);
+        Multiprocessors = Attribute(CudaDeviceAttribute.MultiprocessorCount);
+        SharedPerBlock = Attribute(CudaDeviceAttribute.MaxSharedMemoryPerBlockOptIn);
+        byte* name = stackalloc byte[256];
+        Check(driver.DeviceGetName(name, 256, device), "cuDeviceGetName");
+        Model = Encoding.UTF8.GetString(System.Runtime.InteropServices.MemoryMarshal.CreateReadOnlySpanFromNullTerminated(name));
         if (stream is { } given) _stream = Own(given);
         else
         {
@@ -44,12 +50,6 @@ public sealed unsafe partial class CudaDevice : Device
             Check(driver.StreamCreate(&made, nonBlocking), "cuStreamCreate");
             _stream = made;
         }
-        ComputeCapability = 10 * Attribute(CudaDeviceAttribute.ComputeCapabilityMajor) + Attribute(CudaDeviceAttribute.ComputeCapabilityMinor);
-        Multiprocessors = Attribute(CudaDeviceAttribute.MultiprocessorCount);
-        SharedPerBlock = Attribute(CudaDeviceAttribute.MaxSharedMemoryPerBlockOptIn);
-        byte* name = stackalloc byte[256];
-        Check(driver.DeviceGetName(name, 256, device), "cuDeviceGetName");
-        Model = Encoding.UTF8.GetString(System.Runtime.InteropServices.MemoryMarshal.CreateReadOnlySpanFromNullTerminated(name));
         _staging = new StagingRing(this, driver, _stream);
     }
 
@@ -101,7 +101,7 @@ public sealed unsafe partial class CudaDevice : Device
     public override DeviceKind Kind => DeviceKind.Cuda;
 
     /// <inheritdoc/>
-    public override string Name => $"{(_driver.IsSimulated ? "sim" : $"cuda:{Ordinal}")} ({Model}, compute {ComputeCapability / 10}.{ComputeCapability % 10})";
+    public override string Name => $"{(!_driver.IsSimulated ? $"cuda:{Ordinal}" : Ordinal == 0 ? "sim" : $"sim:{Ordinal}")} ({Model}, compute {ComputeCapability / 10}.{ComputeCapability % 10})";
 
     /// <summary>Number among the driver's devices.</summary>
     public int Ordinal { get; }

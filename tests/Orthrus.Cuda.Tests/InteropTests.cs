@@ -140,13 +140,13 @@ public sealed class InteropTests
     public unsafe void What_belongs_elsewhere_is_refused()
     {
         using var rig = new Rig(null, SimDeviceSpec.H100, SimDeviceSpec.H100);
-        nint other, foreign;
-        ulong x = rig.Memory(32, 1), gone = rig.Memory(32, 1), far;
+        nint other;
+        ulong x = rig.Memory(32, 1), gone = rig.Memory(32, 1);
         Rig.Ok(rig.Driver.MemFree(gone));
         Rig.Ok(rig.Driver.DevicePrimaryCtxRetain(&other, 1));
         Rig.Ok(rig.Driver.CtxSetCurrent(other));
-        Rig.Ok(rig.Driver.StreamCreate(&foreign, 1));
-        Rig.Ok(rig.Driver.MemAlloc(&far, 128));
+        nint foreign = rig.Stream();
+        ulong far = rig.Memory(32, null);
         using var device = CudaDevice.FromContext(rig.Driver, rig.Context);
         using var second = CudaDevice.FromContext(rig.Driver, other);
         Assert.Equal((0, 1), (device.Ordinal, second.Ordinal));

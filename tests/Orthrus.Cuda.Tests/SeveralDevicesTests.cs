@@ -33,7 +33,7 @@ public sealed class SeveralDevicesTests
         var devices = driver.OpenDevices();
         Assert.Equal([0, 1, 2], devices.Select(d => d.Ordinal));
         using var embedder = new Embedder(Model, new EmbedderOptions { Devices = devices });
-        Assert.Equal("3 x H100 SXM (sim, sim, sim), F32, own matrix products", embedder.Description);
+        Assert.Equal("3 x H100 SXM (sim, sim:1, sim:2), F32, own matrix products", embedder.Description);
         var seen = new List<byte[]>();
         long[] before = [.. devices.Select(d => d.DriverCalls)];
         // The order is that of input whichever device was first.
@@ -72,7 +72,7 @@ public sealed class SeveralDevicesTests
         {
             Fault(driver, devices[1]);
             var e = Assert.Throws<DeviceException>(() => embedder.EmbedAll(Records, r => r).Count());
-            Assert.StartsWith("sim (H100 SXM, compute 9.0): cu", e.Message);
+            Assert.StartsWith("sim:1 (H100 SXM, compute 9.0): cu", e.Message);
             Assert.Contains("CUDA_ERROR_ILLEGAL_ADDRESS (700)", e.Message);
             Assert.DoesNotContain('\n', e.Message);
             // Again, at once, with the same cause.
