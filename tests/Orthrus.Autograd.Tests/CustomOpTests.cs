@@ -71,7 +71,6 @@ public partial class CustomOpTests
         using var scope = device.OpenScope();
         var x = scope.Zeros(new Shape(3), DType.F32);
         Assert.Equal("weighted has no CUDA kernel: run it on the CPU, not on sim (H100 SXM, compute 9.0)", Assert.Throws<DeviceException>(() => Op.Forward<Weighted, NoAttr>(scope, [x, x], default)).Message);
-        Assert.Equal(1, device.LiveBlocks);
     }
 
     /// <summary>The example with the factor x of d/d beta forgotten once.</summary>

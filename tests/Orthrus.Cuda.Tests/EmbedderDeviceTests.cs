@@ -199,7 +199,9 @@ public sealed class EmbedderDeviceTests(ITestOutputHelper output)
         // Above 4,095 positions the scan's chunks follow the padded length.
         using var device = SimDriver.Open(new SimOptions { Seed = 7, Checks = false });
         using var encoder = Encoder(device, new EmbedderOptions(), FourTracks);
-        byte[][] records = [Record(4700, 1), Record(4600, 2), Record(4200, 3)];
+        Assert.NotEqual(SelectiveScan.ChunkLength(DeviceEncoder.Padded(7100), 1024), SelectiveScan.ChunkLength(DeviceEncoder.Padded(6600), 1024));
+        Assert.Equal([1, 2], encoder.Batches(Plain.Batch(new byte[7000], new byte[7100], new byte[6600])).Select(b => b.Count).Order());
+        byte[][] records = [Record(4700, 1), Record(4650, 2), Record(4600, 3)];
         var batches = encoder.Batches(Plain.Batch(records)).ToList();
         Assert.Equal([1, 2], batches.Select(b => b.Count).Order());
         foreach (var batch in batches) encoder.Encode(batch);
