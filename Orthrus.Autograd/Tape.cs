@@ -219,6 +219,11 @@ public sealed unsafe partial class Tape : IDisposable
         return _scope.Keep(v.Tensor, outer);
     }
 
+    /// <summary>Takes over a tensor that was computed without the tape, as if an operator had: it ends with the open frame. No gradient flows through it.</summary>
+    /// <param name="value">Owned by <paramref name="from"/>.</param>
+    /// <param name="from">Its scope, which no longer frees it.</param>
+    public Variable Adopt(in Tensor value, Scope from) => Add(from.Keep(value, _scope), Flags.Owned | Flags.Result);
+
     /// <summary>Forgets everything recorded and gives the memory back. All variables of the tape end.</summary>
     public void Reset()
     {

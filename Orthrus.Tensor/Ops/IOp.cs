@@ -4,7 +4,7 @@ namespace Orthrus.Tensor;
 
 /// <summary>
 /// A differentiable operator. One file holds everything: signature, shape rule, specification, kernels, facts, samples. Nothing is optional: an
-/// operator without a backward does not compile.
+/// operator without a backward, or without kernels for one of the two devices, does not compile.
 /// </summary>
 /// <typeparam name="TAttr">Options of the operator: an unmanaged value.</typeparam>
 public interface IOp<TAttr> where TAttr : unmanaged
@@ -33,11 +33,14 @@ public interface IOp<TAttr> where TAttr : unmanaged
     /// </summary>
     static abstract void BackwardCpu<T>(in GradArgs args, in TAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>;
 
-    /// <summary>CUDA kernel, launched on the device's stream; as <see cref="ForwardCpu"/>. The call's dtype (<see cref="OpArgs.DType"/>) is F32 or, where the signature allows it, BF16.</summary>
-    static virtual void ForwardCuda(in OpArgs args, in TAttr attr) => throw CudaKernel.Missing<TAttr>(args.Scratch);
+    /// <summary>
+    /// CUDA kernel, launched on the device's stream; as <see cref="ForwardCpu"/>. The call's dtype (<see cref="OpArgs.DType"/>) is F32 or, where the signature allows it, BF16. An operator
+    /// for the CPU alone throws <see cref="CudaKernel.Missing"/>.
+    /// </summary>
+    static abstract void ForwardCuda(in OpArgs args, in TAttr attr);
 
     /// <summary>CUDA kernel of the vector-Jacobian product; as <see cref="BackwardCpu"/>.</summary>
-    static virtual void BackwardCuda(in GradArgs args, in TAttr attr) => throw CudaKernel.Missing<TAttr>(args.Scratch);
+    static abstract void BackwardCuda(in GradArgs args, in TAttr attr);
 
     /// <summary>What backward needs kept from the forward pass.</summary>
     static abstract Saves Saves { get; }

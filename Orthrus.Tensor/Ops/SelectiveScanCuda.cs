@@ -8,6 +8,8 @@ public sealed partial class SelectiveScan
 {
     /// <summary>Steps of a tile, and so between the states that backward starts from.</summary>
     private const int Tile = 32;
+    /// <summary>Sequences from here on have several chunks, whose length follows theirs, and with it the last bits of their results.</summary>
+    internal const int Cut = 4096;
     /// <summary>Dynamic shared memory of the forward kernels for 16 states: d, d u, four shares of y, B, C, which may stand there packed.</summary>
     private const int ForwardBytes = sizeof(float) * (2 * 32 * 36 + 4 * (32 * 36 + 8) + 8 * (4 * Tile + 8));
     private const int States = 16, Channels = 32, Threads = 128, AnyChannels = 4, SumThreads = 256;
@@ -46,8 +48,8 @@ public sealed partial class SelectiveScan
     /// </summary>
     internal static int ChunkLength(int l, int e)
     {
-        const int longest = 4096, least = 512, blocks = 384;
-        int count = l < longest ? 1 : Math.Clamp(blocks / Groups(e, Channels), 1, l / least);
+        const int least = 512, blocks = 384;
+        int count = l < Cut ? 1 : Math.Clamp(blocks / Groups(e, Channels), 1, l / least);
         return Math.Max(1, Groups(Groups(l, count), Tile)) * Tile;
     }
 
