@@ -34,10 +34,12 @@ public sealed unsafe partial class SimDriver
 
     CudaResult ICudaDriver.StreamQuery(nint stream) => Wait(stream, "cuStreamQuery", (c, tail) => c.Query(tail));
 
-    CudaResult ICudaDriver.StreamSynchronize(nint stream) => Wait(stream, "cuStreamSynchronize", (c, tail) => c.Synchronise(tail));
+    CudaResult ICudaDriver.StreamSynchronize(nint stream) => Omits("cuStreamSynchronize") ? CudaResult.Success : Wait(stream, "cuStreamSynchronize", (c, tail) => c.Synchronise(tail));
 
     CudaResult ICudaDriver.StreamWaitEvent(nint stream, nint @event, uint flags)
     {
+        if (Omits("cuStreamWaitEvent"))
+            return CudaResult.Success;
         if (Stream(stream, out SimStream s) is var result && result != CudaResult.Success)
             return result;
         if (handles.Get(@event) is not SimEvent e)
@@ -81,6 +83,8 @@ public sealed unsafe partial class SimDriver
 
     CudaResult ICudaDriver.EventRecord(nint @event, nint stream)
     {
+        if (Omits("cuEventRecord"))
+            return CudaResult.Success;
         if (Stream(stream, out SimStream s) is var result && result != CudaResult.Success)
             return result;
         if (handles.Get(@event) is not SimEvent e || e.Context != s.Context)
@@ -109,7 +113,7 @@ public sealed unsafe partial class SimDriver
 
     CudaResult ICudaDriver.EventQuery(nint @event) => Wait(@event, "cuEventQuery", (c, e) => c.Query(e.Last));
 
-    CudaResult ICudaDriver.EventSynchronize(nint @event) => Wait(@event, "cuEventSynchronize", (c, e) => c.Synchronise(e.Last));
+    CudaResult ICudaDriver.EventSynchronize(nint @event) => Omits("cuEventSynchronize") ? CudaResult.Success : Wait(@event, "cuEventSynchronize", (c, e) => c.Synchronise(e.Last));
 
     /// <summary>
     /// The time between two events in the simulator's model: each kernel takes the lower bound of <see cref="LaunchReport.Bounds"/>, copies and fills on the
@@ -158,6 +162,8 @@ public sealed unsafe partial class SimDriver
             return Unsafe(call) is var unsafeCall && unsafeCall != CudaResult.Success ? unsafeCall : wait(e.Context, e);
         }
     }
+
+    private bool Omits(string call) => intervention?.Omits(call) == true;
 
     /// <summary>The stream of a handle; 0 is the current context's default stream.</summary>
     private CudaResult Stream(nint handle, out SimStream stream)
