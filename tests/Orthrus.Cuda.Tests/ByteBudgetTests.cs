@@ -43,9 +43,11 @@ public sealed class ByteBudgetTests(ITestOutputHelper output)
 
         void Forward<TOp, TAttr>(Tensor[] inputs, TAttr attr, Tensor[] outputs) where TOp : IOp<TAttr> where TAttr : unmanaged
         {
+            device.Synchronize();
             reports.Clear();
             driver.Launched = reports.Add;
             Op.Forward<TOp, TAttr>(scope, inputs, attr, outputs);
+            device.Synchronize();
             driver.Launched = null;
             Judge($"{name} {dtype} forward", reports, [.. inputs, .. outputs]);
         }
@@ -55,9 +57,11 @@ public sealed class ByteBudgetTests(ITestOutputHelper output)
         {
             var signature = TOp.Signature;
             var inputGrads = inputs.Select((t, i) => t.IsNone || signature.Inputs[i].Kind != OperandKind.Real ? Tensor.None : scope.Empty(t.Shape, signature.Inputs[i].GradientIn(dtype))).ToArray();
+            device.Synchronize();
             reports.Clear();
             driver.Launched = reports.Add;
             Op.Backward<TOp, TAttr>(scope, inputs, outputs, outputGrads, inputGrads, attr);
+            device.Synchronize();
             driver.Launched = null;
             Judge($"{name} {dtype} backward", reports, [.. read.Select(i => i < inputs.Length ? inputs[i] : outputs[i - inputs.Length]), .. outputGrads, .. inputGrads]);
         }
@@ -113,6 +117,7 @@ public sealed class ByteBudgetTests(ITestOutputHelper output)
 
     private void Judge(string what, List<LaunchReport> reports, Tensor[] operands)
     {
+        Assert.NotEmpty(reports);
         double minimum = operands.Where(t => !t.IsNone).Sum(t => t.Bytes), elements = operands.Where(t => !t.IsNone).Max(t => t.Count);
         double dram = reports.Sum(r => r.DramReadBytes + r.DramWriteBytes), sectors = reports.Sum(r => r.GlobalLoads.Units + r.GlobalStores.Units);
         double packed = reports.Sum(r => r.GlobalLoads.Minimum + r.GlobalStores.Minimum), instructions = reports.Sum(r => r.WithoutMoves.Lane);

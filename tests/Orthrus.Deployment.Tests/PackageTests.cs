@@ -10,7 +10,7 @@ namespace Orthrus.Deployment.Tests;
 [Trait("tier", "long")]
 public partial class PackageTests
 {
-    private static readonly string[] Libraries = ["Orthrus.Autograd", "Orthrus.Mamba", "Orthrus.PtxSim", "Orthrus.Rna", "Orthrus.Tensor"];
+    private static readonly string[] Libraries = ["Orthrus.Autograd", "Orthrus.Mamba", "Orthrus.PtxSim", "Orthrus.Rna", "Orthrus.Tensor", "Orthrus.Train"];
     private static readonly Lazy<string> Packed = new(Pack);
 
     private static string Pack()

@@ -57,6 +57,7 @@ public class SingleFileTests
     }
 
     [Fact]
+    [Trait("machine", "alone")]
     public void Starts_and_embeds_one_1_kb_transcript_with_base_weights_in_half_a_second()
     {
         string file = Published.For("linux-x64");

@@ -1,10 +1,9 @@
-using System.Collections;
 using System.Diagnostics;
 using System.Reflection;
 using System.Runtime.ExceptionServices;
+using Orthrus.TestSupport;
 using Xunit;
 using Xunit.Sdk;
-using Xunit.v3;
 
 namespace Orthrus.KernelFaults;
 
@@ -31,7 +30,7 @@ internal static class Tests
             foreach (var method in type.GetMethods(BindingFlags.Public | BindingFlags.Instance | BindingFlags.Static))
             {
                 if (method.GetCustomAttribute<FactAttribute>() is null || LeftOut.Contains($"{type.Name}.{method.Name}") || IsLong(method) || IsLong(type)) continue;
-                foreach (object?[] arguments in Rows(method))
+                foreach (object?[] arguments in TheoryRows.Of(method))
                     rows.Add(new($"{type.Name}.{method.Name}({string.Join(", ", arguments)})", method, arguments));
             }
         return rows;
@@ -68,27 +67,4 @@ internal static class Tests
     }
 
     private static bool IsLong(MemberInfo member) => member.GetCustomAttributes<TraitAttribute>().Any(t => t is { Name: "tier", Value: "long" });
-
-    private static IEnumerable<object?[]> Rows(MethodInfo method)
-    {
-        if (method.GetCustomAttribute<TheoryAttribute>() is null) return [[]];
-        var members = method.GetCustomAttributes<MemberDataAttribute>().SelectMany(a => Member(method.DeclaringType!, a).Cast<object?>());
-        return method.GetCustomAttributes<InlineDataAttribute>().Select(a => a.Data).Concat(members.Select(r => r switch
-        {
-            ITheoryDataRow row => row.GetData(),
-            object?[] values => values,
-            _ => [r],
-        })).Select(r => Fitting(method, r));
-    }
-
-    private static IEnumerable Member(Type type, MemberDataAttribute data)
-    {
-        const BindingFlags All = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.FlattenHierarchy;
-        object? value = type.GetProperty(data.MemberName, All) is { } property ? property.GetValue(null) : type.GetMethod(data.MemberName, All)?.Invoke(null, data.Arguments);
-        return (IEnumerable?)value ?? throw new InvalidOperationException($"{type.Name} has no {data.MemberName}");
-    }
-
-    // Inline data have the compiler's types: an int literal goes to a parameter of type long or float.
-    private static object?[] Fitting(MethodInfo method, object?[] row) =>
-        [.. row.Zip(method.GetParameters(), (value, p) => value is null || p.ParameterType.IsInstanceOfType(value) || p.ParameterType.IsEnum ? value : Convert.ChangeType(value, Nullable.GetUnderlyingType(p.ParameterType) ?? p.ParameterType))];
 }

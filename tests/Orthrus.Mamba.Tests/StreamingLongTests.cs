@@ -45,6 +45,7 @@ public class StreamingLongTests(ITestOutputHelper output)
     }
 
     [Fact]
+    [Trait("machine", "alone")]
     public void Two_threads_share_one_long_record()
     {
         if (Environment.ProcessorCount < 2) Assert.Skip("needs two processors");

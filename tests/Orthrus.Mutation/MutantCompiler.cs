@@ -9,10 +9,10 @@ namespace Orthrus.Mutation;
 /// <summary>Orthrus.Tensor as a compilation: finds faults, compiles mutants, knows which operators a file serves.</summary>
 internal sealed class MutantCompiler
 {
-    // The contract, the runner, the tables and the timing around the kernels: no kernel code.
+    // The contract, the runner, the tables and the timing around the kernels, and what only launches of CUDA kernels use: no kernel code of the CPU.
     private static readonly HashSet<string> NotMutated =
     [
-        "Ops/IOp.cs", "Ops/Op.cs", "Ops/OpArgs.cs", "Ops/OpRow.cs", "Ops/OpTable.cs", "Ops/OpWork.cs", "Ops/Sample.cs", "Ops/ShapeRule.cs", "Ops/SimilaritySpecification.cs",
+        "Ops/IOp.cs", "Ops/Op.cs", "Ops/Quads.cs", "Ops/OpArgs.cs", "Ops/OpRow.cs", "Ops/OpTable.cs", "Ops/OpWork.cs", "Ops/Sample.cs", "Ops/ShapeRule.cs", "Ops/SimilaritySpecification.cs",
         "Cpu/MachineLimits.cs", "Cpu/VectorWidths.cs", "Updates/IStateUpdate.cs", "Updates/Update.cs", "Updates/UpdateRow.cs",
     ];
 
@@ -20,6 +20,7 @@ internal sealed class MutantCompiler
 
     private readonly CSharpCompilation _compilation;
     private readonly Dictionary<string, SyntaxTree> _trees;
+    private readonly ResourceDescription[] _resources;
 
     /// <param name="projectFolder">Folder of Orthrus.Tensor.</param>
     /// <param name="version">Assembly version that the checkers were built against.</param>
@@ -29,6 +30,9 @@ internal sealed class MutantCompiler
             .Select(p => Path.GetRelativePath(projectFolder, p).Replace('\\', '/'))
             .Where(p => !p.StartsWith("bin/", StringComparison.Ordinal) && !p.StartsWith("obj/", StringComparison.Ordinal)).Order(StringComparer.Ordinal).ToArray();
         _trees = files.ToDictionary(f => f, f => Parse(Source(Path.Combine(projectFolder, f), f), f));
+        // The CUDA sources, which a user's operator compiles against; compiled kernels are left out, nothing here launches them.
+        _resources = [.. Directory.EnumerateFiles(Path.Combine(projectFolder, "..", "cuda"), "*.cu*").Order(StringComparer.Ordinal)
+            .Select(p => new ResourceDescription("cuda/" + Path.GetFileName(p), () => File.OpenRead(p), isPublic: true))];
         var friends = XDocument.Load(Path.Combine(projectFolder, "Orthrus.Tensor.csproj")).Descendants("InternalsVisibleTo").Select(e => e.Attribute("Include")!.Value);
         string project = string.Concat(new[] { "System", "System.Collections.Generic", "System.IO", "System.Linq", "System.Net.Http", "System.Threading", "System.Threading.Tasks" }
             .Select(n => $"global using {n};\n")) + string.Concat(friends.Select(f => $"[assembly: System.Runtime.CompilerServices.InternalsVisibleTo(\"{f}\")]\n"))
@@ -58,7 +62,7 @@ internal sealed class MutantCompiler
             compilation = compilation.ReplaceSyntaxTree(tree, mutated);
         }
         using var stream = new MemoryStream();
-        var result = compilation.Emit(stream);
+        var result = compilation.Emit(stream, manifestResources: _resources);
         problem = result.Success ? "" : result.Diagnostics.First(d => d.Severity == DiagnosticSeverity.Error).ToString();
         return result.Success ? stream.ToArray() : null;
     }

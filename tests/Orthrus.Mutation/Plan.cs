@@ -18,28 +18,25 @@ internal static class Plan
 
     public static string HashOfFile(string path) => Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(path)));
 
-    /// <summary>Files take turns, so that a small operator gets as many faults as a large one while it has any; within a file, kinds take turns.</summary>
+    /// <summary>
+    /// Files take turns, so that a small operator gets as many faults as a large one while it has any; within a file, kinds take turns. A fault's place depends on
+    /// itself alone: a change of the code leaves the draw of what it does not touch as it was.
+    /// </summary>
     public static List<Fault> Draw(Fault[] all, int seed)
     {
-        var random = new Random(seed);
-        var files = all.GroupBy(f => f.File).OrderBy(g => g.Key, StringComparer.Ordinal).Select(g => new Queue<Fault>(Alternate([.. g], random))).ToList();
-        List<Fault> drawn = [];
-        while (files.Count > 0)
-        {
-            foreach (var f in files) drawn.Add(f.Dequeue());
-            files.RemoveAll(f => f.Count == 0);
-        }
-        return drawn;
+        string Place(Fault f) => Hash([$"{seed}", f.File, f.Member, f.Kind, f.Before, f.After]);
+        IEnumerable<Fault> Alternate(IEnumerable<Fault> faults) =>
+            Turns(faults.GroupBy(f => f.Kind).Select(g => g.OrderBy(Place, StringComparer.Ordinal).ToArray()).OrderBy(k => Place(k[0]), StringComparer.Ordinal));
+        return [.. Turns(all.GroupBy(f => f.File).OrderBy(g => g.Key, StringComparer.Ordinal).Select(g => Alternate(g).ToArray()))];
     }
 
-    private static IEnumerable<Fault> Alternate(Fault[] faults, Random random)
+    private static IEnumerable<Fault> Turns(IEnumerable<Fault[]> groups)
     {
-        random.Shuffle(faults);
-        var kinds = faults.GroupBy(f => f.Kind).Select(g => new Queue<Fault>(g)).ToList();
-        while (kinds.Count > 0)
+        var queues = groups.Select(g => new Queue<Fault>(g)).ToList();
+        while (queues.Count > 0)
         {
-            foreach (var k in kinds) yield return k.Dequeue();
-            kinds.RemoveAll(k => k.Count == 0);
+            foreach (var q in queues) yield return q.Dequeue();
+            queues.RemoveAll(q => q.Count == 0);
         }
     }
 }
