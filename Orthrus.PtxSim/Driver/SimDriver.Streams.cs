@@ -94,20 +94,7 @@ public sealed unsafe partial class SimDriver
         {
             if (c.Error != CudaResult.Success)
                 return c.Failed();
-            if (s.Capture is { } capture)
-            {
-                if (capture.Spoilt is { } why)
-                    return Fail(CudaResult.StreamCaptureInvalidated, why);
-                e.Capture = capture;
-                e.Captured = [.. s.CaptureTail];
-                return CudaResult.Success;
-            }
-
-            if (Implicit(s) is var merged && merged != CudaResult.Success)
-                return merged;
-            e.Capture = null;
-            e.Last = c.Append(s, new MarkOperation("record of an event"));
-            return c.Settle();
+            return Issue(s, recording => (e.Capture, e.Captured) = (recording, [.. s.CaptureTail]), () => (e.Capture, e.Last) = (null, c.Append(s, new MarkOperation("record of an event"))));
         }
     }
 
@@ -186,20 +173,22 @@ public sealed unsafe partial class SimDriver
     }
 
     /// <summary>Puts work into a stream, or into the recording that it takes part in.</summary>
-    private CudaResult Issue(SimStream stream, SimOperation operation)
+    private CudaResult Issue(SimStream stream, SimOperation operation) =>
+        Issue(stream, recording => recording.Add(stream, operation), () => stream.Context.Append(stream, operation));
+
+    private CudaResult Issue(SimStream stream, Action<SimCapture> record, Action append)
     {
-        SimContext c = stream.Context;
         if (stream.Capture is { } capture)
         {
             if (capture.Spoilt is { } why)
                 return Fail(CudaResult.StreamCaptureInvalidated, why);
-            capture.Add(stream, operation);
+            record(capture);
             return CudaResult.Success;
         }
 
         if (Implicit(stream) is var merged && merged != CudaResult.Success)
             return merged;
-        c.Append(stream, operation);
-        return c.Settle();
+        append();
+        return stream.Context.Settle();
     }
 }

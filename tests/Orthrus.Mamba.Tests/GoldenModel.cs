@@ -35,7 +35,7 @@ internal sealed class GoldenModel : IDisposable
     internal Tensor Real(GoldenTensor t, Shape? shape = null)
     {
 #if SIMULATED
-        if (Cuda.Tests.GoldenRun.Current is { Rounded: true }) t = t with { Values = Array.ConvertAll(t.Values, Cuda.Tests.GoldenRun.Round) };
+        if (Orthrus.Cuda.Tests.GoldenRun.Current is { Rounded: true }) t = t with { Values = Array.ConvertAll(t.Values, Orthrus.Cuda.Tests.GoldenRun.Round) };
 #endif
         return Real(t, DType, shape);
     }
@@ -89,10 +89,10 @@ internal sealed class GoldenModel : IDisposable
     private static double[] Operand(string name, DType dtype, double[] values)
     {
 #if SIMULATED
-        if (Cuda.Tests.GoldenRun.Current is { } run)
+        if (Orthrus.Cuda.Tests.GoldenRun.Current is { } run)
         {
             if (dtype == DType.BF16) run.HalfParameters.Add(name);
-            else if (run.Rounded && run.HalfParameters.Contains(name)) return Array.ConvertAll(values, Cuda.Tests.GoldenRun.Round);
+            else if (run.Rounded && run.HalfParameters.Contains(name)) return Array.ConvertAll(values, Orthrus.Cuda.Tests.GoldenRun.Round);
         }
 #endif
         return values;
@@ -116,7 +116,7 @@ internal sealed class GoldenModel : IDisposable
     internal void AssertClose(string key, double[] got, double relative, DType? dtype = null)
     {
 #if SIMULATED
-        if (Cuda.Tests.GoldenRun.Current is { } run)
+        if (Orthrus.Cuda.Tests.GoldenRun.Current is { } run)
         {
             run.Note(key, got, dtype ?? DType, _case.Tensor(key).Values);
             if (run.Rounded || DType == DType.BF16) return;

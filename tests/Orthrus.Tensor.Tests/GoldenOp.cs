@@ -31,7 +31,7 @@ internal static class GoldenOp
 #if SIMULATED
         if (dtype == DType.BF16)
         {
-            Cuda.Tests.GoldenHalf.Check<TOp, TAttr>(c, attr, [.. inputNames.Select(n => c.HasInput(n) ? Operand(n) : null)]);
+            Orthrus.Cuda.Tests.GoldenHalf.Check<TOp, TAttr>(c, attr, [.. inputNames.Select(n => c.HasInput(n) ? Operand(n) : null)]);
             return;
         }
 #endif

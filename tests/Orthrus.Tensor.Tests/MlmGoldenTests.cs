@@ -24,11 +24,11 @@ public class MlmGoldenTests
             var loss = call.Forward<CrossEntropy, CrossEntropy.Attr>(attr, inputs);
             var gradient = call.Backward<CrossEntropy, CrossEntropy.Attr>(attr, inputs, loss, [call.Place([1], Shape.Scalar)])[0];
             // Over no position PyTorch's mean is NaN; here it is 0.
-            if (c.Output($"count{v}").Values[0] == 0) Assert.Equal(0, Numbers(loss[0])[0]);
+            if (c.Output($"count{v}").Values[0] == 0) Assert.Equal(0, GoldenCall.Numbers(loss[0])[0]);
             else call.Matches(c, c.Outputs[$"loss{v}"], loss[0], 1e-9);
             if (Array.TrueForAll(c.Grad($"logits{v}").Values, double.IsFinite)) call.Matches(c, c.Grads[$"logits{v}"], gradient, 1e-9);
-            else Assert.All(Numbers(gradient), g => Assert.Equal(0, g));
-            sum += Numbers(loss[0])[0];
+            else Assert.All(GoldenCall.Numbers(gradient), g => Assert.Equal(0, g));
+            sum += GoldenCall.Numbers(loss[0])[0];
         }
         if (double.IsFinite(c.Output("loss").Values[0])) call.Matches(c, c.Outputs["loss"], call.Place([sum], Shape.Scalar), 1e-9);
     }
@@ -52,15 +52,13 @@ public class MlmGoldenTests
                 Tensor[] inputs = [call.Place(Array.ConvertAll(valid, i => logits.Values[i]), new Shape(valid.Length)), call.Place(Array.ConvertAll(valid, i => x.Values[i * channels + channel]), new Shape(valid.Length))];
                 var loss = call.Forward<BceWithLogits, BceWithLogits.Attr>(attr, inputs);
                 call.Matches(c, c.Outputs[$"{track}_loss{v}"], loss[0], 1e-9);
-                sum += Numbers(loss[0])[0];
+                sum += GoldenCall.Numbers(loss[0])[0];
                 var gradient = new double[logits.Values.Length];
-                double[] packed = Numbers(call.Backward<BceWithLogits, BceWithLogits.Attr>(attr, inputs, loss, [call.Place([1], Shape.Scalar)])[0]);
+                double[] packed = GoldenCall.Numbers(call.Backward<BceWithLogits, BceWithLogits.Attr>(attr, inputs, loss, [call.Place([1], Shape.Scalar)])[0]);
                 for (int k = 0; k < valid.Length; k++) gradient[valid[k]] = packed[k];
                 call.Matches(c, c.Grads[$"{track}_logits{v}"], call.Place(gradient, Shape.Of(logits.Dims)), 1e-9);
             }
         }
         call.Matches(c, c.Outputs["loss"], call.Place([sum], Shape.Scalar), 1e-9);
     }
-
-    private static double[] Numbers(Tensor t) => t.DType == DType.F32 ? Array.ConvertAll(t.ToArray<float>(), v => (double)v) : t.ToArray<double>();
 }

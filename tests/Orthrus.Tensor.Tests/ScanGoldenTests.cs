@@ -57,7 +57,7 @@ public class ScanGoldenTests
         using var call = new GoldenCall(dtype);
         Tensor[] inputs = Inputs(c, call, ScanInputs);
         int length = inputs[0].Shape[1];
-        Tensor Range(Tensor t, int from, int count) => t.IsNone || t.Shape.Rank != 3 ? t : call.Place(Positions(Numbers(t), t.Shape, from, count), new Shape(t.Shape[0], count, t.Shape[2]));
+        Tensor Range(Tensor t, int from, int count) => t.IsNone || t.Shape.Rank != 3 ? t : call.Place(Positions(GoldenCall.Numbers(t), t.Shape, from, count), new Shape(t.Shape[0], count, t.Shape[2]));
         Tensor[] Half(int from, int count, Tensor state) => [.. inputs.Select((t, i) => i == SelectiveScanInput("h0") ? state : Range(t, from, count))];
         Tensor[] first = Half(0, cut, inputs[^1]);
         var before = call.Forward<SelectiveScan, SelectiveScan.Attr>(PlainA, first);
@@ -122,12 +122,10 @@ public class ScanGoldenTests
     /// <summary>Two ranges of positions, one after the other in every sequence.</summary>
     private static Tensor Join(GoldenCall call, Shape shape, Tensor a, Tensor b)
     {
-        double[] early = Numbers(a), late = Numbers(b);
+        double[] early = GoldenCall.Numbers(a), late = GoldenCall.Numbers(b);
         return call.Place([.. Enumerable.Range(0, shape[0]).SelectMany(n => Row(early, n).Concat(Row(late, n)))], shape);
         IEnumerable<double> Row(double[] values, int n) => values.Skip(n * values.Length / shape[0]).Take(values.Length / shape[0]);
     }
 
-    private static Tensor Sum(GoldenCall call, Tensor a, Tensor b) => call.Place([.. Numbers(a).Zip(Numbers(b), (x, y) => x + y)], a.Shape);
-
-    private static double[] Numbers(Tensor t) => t.DType == DType.F32 ? Array.ConvertAll(t.ToArray<float>(), v => (double)v) : t.ToArray<double>();
+    private static Tensor Sum(GoldenCall call, Tensor a, Tensor b) => call.Place([.. GoldenCall.Numbers(a).Zip(GoldenCall.Numbers(b), (x, y) => x + y)], a.Shape);
 }
