@@ -31,7 +31,7 @@ public class DclGatherGoldenTests
             _z = [.. _p.Select(rank => rank.Select(p => call.Forward<L2Normalize, L2Normalize.Attr>(L2Normalize.Attr.Default, p)[0]).ToArray())];
             var keys = new Tensor[2];
             for (int v = 0; v < 2; v++) keys[v] = call.Place([.. _z.SelectMany(rank => GoldenCall.Numbers(rank[v]))], new Shape(Total, _width));
-            double[] table = [.. c.Attrs.GetProperty("table").EnumerateArray().Select(GoldenCase.Number)];
+            double[] table = c.Bool("dclw") ? [] : [.. c.Attrs.GetProperty("table").EnumerateArray().Select(GoldenCase.Number)];
             _weights = [.. _z.Select((z, r) => c.Bool("dclw") ? call.Forward<DclwWeights, DclwWeights.Attr>(new(c.Double("sigma")), z[0], z[1])[0]
                 : call.Place(Array.ConvertAll(c.Input($"types_rank{r}").ToInt32(), t => table[t]), new Shape(Sizes[r])))];
             _losses = new Tensor[Sizes.Length];
