@@ -106,7 +106,15 @@ internal sealed record LaunchArgument(string Text, string Type, long Count, stri
     internal KernelArgument Place(SimDevice device, int index, out ulong address)
     {
         address = 0;
-        if (!IsBuffer) return Type switch { "i32" => (int)Number(), "u32" => (uint)Number(), "i64" => (long)Number(), "f32" => (float)Number(), _ => Number() };
+        if (!IsBuffer)
+            return Type switch
+            {
+                "i32" => KernelArgument.Of((int)Number()),
+                "u32" => KernelArgument.Of((uint)Number()),
+                "i64" => KernelArgument.Of((long)Number()),
+                "f32" => KernelArgument.Of((float)Number()),
+                _ => KernelArgument.Of(Number()),
+            };
         int size = Bytes(0).Length;
         address = device.Alloc(checked(Count * size), $"argument {index + 1}");
         if (Fill == "none") return address;

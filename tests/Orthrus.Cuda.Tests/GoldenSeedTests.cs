@@ -58,17 +58,18 @@ public sealed class GoldenSeedTests(ITestOutputHelper output)
     /// <summary>
     /// The bound with BF16. The case is computed once more in F64 from parameters and operands rounded as the device has them. What that moves a result (root of the sum of
     /// squares) is the effect of rounding four factors of every layer once. The device rounds seven activations of every layer besides, each by as much, so that their effects
-    /// add up to about the root of 11/4 = 1.7 of it where they are independent; four is allowed, and half a unit of BF16 for what is stored so.
+    /// add up to about the root of 11/4 = 1.7 of it where they are independent; four is allowed. Of the last activation before a result, where equal bases give equal numbers
+    /// that are rounded alike, no mean takes anything away: one unit of BF16 is allowed besides.
     /// </summary>
     private static string Deviation(string test, GoldenRun run)
     {
         var rounded = Run(test, "f64", new GoldenRun { Rounded = true, HalfParameters = run.HalfParameters });
         double worst = 0, largest = 0;
         string where = "";
-        foreach (var (key, (values, dtype, want)) in run.Results)
+        foreach (var (key, (values, _, want)) in run.Results)
         {
             double error = Distance(values, want), effect = Distance(rounded.Results[key].Values, want), size = Distance(want, new double[want.Length]);
-            double limit = 4 * effect + (dtype == DType.BF16 ? size / 256 : size * 1e-6);
+            double limit = 4 * effect + size / 256;
             Assert.True(error <= limit, string.Create(CultureInfo.InvariantCulture, $"{key}: deviates by {error / size:G3}, limit {limit / size:G3}, effect of rounding {effect / size:G3} (relative, root of the sum of squares)"));
             if (limit > 0 && error / limit > worst) (worst, where) = (error / limit, key);
             if (size > 0) largest = Math.Max(largest, error / size);
@@ -107,10 +108,13 @@ public sealed class GoldenSeedTests(ITestOutputHelper output)
                 // Tests of other things than numbers, and those in F64 alone, take no precision.
                 if (method.GetParameters() is not [.., { } last] || (last.ParameterType != typeof(DType) && last.Name != "dtype")) continue;
                 foreach (object?[] row in TheoryRows.Of(method))
-                    if (row[^1] is F32 or DType.F32 && row[0] is string { Length: > 0 }) tests.Add($"{type.Name}.{method.Name}({string.Join(", ", row[..^1])})", (method, row));
+                    if (row[^1] is F32 or DType.F32 && row[0] is string { Length: > 0 } && !IsRefused(row)) tests.Add($"{type.Name}.{method.Name}({string.Join(", ", row[..^1])})", (method, row));
             }
         return tests;
     }
+
+    // Cases that must be refused have no numbers.
+    private static bool IsRefused(object?[] row) => new[] { "heads", "dcl" }.SelectMany(GoldenCase.Area).Any(c => c.Name.Equals(row[0]) && c.Bool("expect_error"));
 
     // Heads, losses and optimiser steps are F32 whatever the activations.
     private static bool TakesHalf(MethodInfo method, object?[] row) =>
