@@ -21,6 +21,7 @@ internal static partial class SourceFaults
         ("wait", AsmWaitAll(), _ => ";"),
         ("bound", Comparison(), m => m.Value switch { " < " => " <= ", " <= " => " < ", " > " => " >= ", _ => " > " }),
         ("accumulator", ZeroFloat(), m => m.Groups[1].Value + "1.f" + m.Groups[2].Value),
+        ("uninitialised", ZeroDeclared(), m => m.Groups[1].Value + ";"),
         ("carry", AddAssign(), _ => " = "),
         ("sign", Plus(), _ => " - "),
         ("sign", Minus(), _ => " + "),
@@ -106,6 +107,9 @@ internal static partial class SourceFaults
 
     [GeneratedRegex(@"(\bfloat \w+ = |, \w+ = )0\.f([;,])")]
     private static partial Regex ZeroFloat();
+
+    [GeneratedRegex(@"(\b(?:float|i32|int) \w+) = 0(?:\.f)?;")]
+    private static partial Regex ZeroDeclared();
 
     [GeneratedRegex(@" \+= ")]
     private static partial Regex AddAssign();
