@@ -30,6 +30,9 @@ internal sealed unsafe class KernelProgram
 
     public int FrameBytes { get; set; }
 
+    /// <summary>Where the registers that hold no constant begin in a frame.</summary>
+    public int FirstSlot { get; set; }
+
     public int LocalBytes { get; set; }
 
     public int StaticShared { get; set; }
@@ -108,9 +111,15 @@ internal sealed unsafe class KernelProgram
         }
     }
 
-    /// <summary>Writes the block's position into its frames.</summary>
-    public void FillBlock(BlockState block)
+    /// <summary>Writes the block's position into its frames; where checks are on, a register that nobody has written holds no useful number: NaN, or -1.</summary>
+    public void FillBlock(BlockState block, bool checks)
     {
+        if (checks)
+        {
+            foreach (WarpState warp in block.Warps)
+                NativeMemory.Fill(warp.Regs + FirstSlot, (nuint)RegisterWords * 128, 0xFF);
+        }
+
         foreach (VirtualRegister c in Constants)
         {
             if (c.Source is < ConstantSource.BlockX or > ConstantSource.BlockZ && c.Source != ConstantSource.Multiprocessor)

@@ -39,6 +39,7 @@ internal static unsafe class ProgramLayout
         int before = frame;
         foreach (FunctionDecoder function in functions)
             frame = Liveness.Assign(function, registers, frame);
+        program.FirstSlot = before;
         program.RegisterWords = (frame - before) / 128;
         program.FrameBytes = frame + 128;
         Emit(program, functions, registers);

@@ -171,13 +171,14 @@ public sealed unsafe class SimDevice : IDisposable
     {
         ArgumentNullException.ThrowIfNull(module);
         var addresses = new Dictionary<string, ulong>();
-        foreach (PtxVariable variable in module.Variables.Concat(module.Functions.SelectMany(f => f.Variables)))
+        PtxVariable[] variables = [.. module.Variables, .. module.Functions.SelectMany(f => f.Variables)];
+        foreach (PtxVariable variable in variables)
         {
             if (variable.Space is StateSpace.Global or StateSpace.Constant && !variable.IsExtern)
                 addresses[variable.Name] = Memory.Allocate(Math.Max(1, variable.Bytes), variable.Name)->Start;
         }
 
-        foreach (PtxVariable variable in module.Variables.Concat(module.Functions.SelectMany(f => f.Variables)))
+        foreach (PtxVariable variable in variables)
         {
             if (!addresses.TryGetValue(variable.Name, out ulong address) || variable.Bytes == 0)
                 continue;

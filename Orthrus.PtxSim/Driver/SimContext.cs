@@ -283,6 +283,7 @@ internal sealed class SimContext
         {
             Error = ResultOf(fault.Kind);
             Why = fault.Message;
+            driver.Faulted(fault);
             ready.Clear();
             watched.Clear();
             pending = 0;

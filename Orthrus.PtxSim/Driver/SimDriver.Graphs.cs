@@ -80,18 +80,7 @@ public sealed unsafe partial class SimDriver
         {
             if (c.Error != CudaResult.Success)
                 return c.Failed();
-            if (s.Capture is { } capture)
-            {
-                if (capture.Spoilt is { } why)
-                    return Fail(CudaResult.StreamCaptureInvalidated, why);
-                capture.Add(s, i.Graph);
-                return CudaResult.Success;
-            }
-
-            if (Implicit(s) is var merged && merged != CudaResult.Success)
-                return merged;
-            c.Append(s, i);
-            return c.Settle();
+            return Issue(s, recording => recording.Add(s, i.Graph), () => c.Append(s, i));
         }
     }
 

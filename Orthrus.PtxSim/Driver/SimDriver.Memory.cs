@@ -123,9 +123,9 @@ public sealed unsafe partial class SimDriver
         return Copy(stream, 0, from, bytes, (_, _) => new DownloadOperation((nint)to, from, (long)bytes), waits: !IsPinned((nint)to, bytes));
     }
 
-    CudaResult ICudaDriver.MemcpyDtoDAsync(ulong to, ulong from, nuint bytes, nint stream) => Copy(stream, to, from, bytes, (_, _) => new CopyOperation(to, from, (long)bytes), waits: false);
+    CudaResult ICudaDriver.MemcpyDtoDAsync(ulong to, ulong from, nuint bytes, nint stream) => Omits("cuMemcpyDtoDAsync") ? CudaResult.Success : Copy(stream, to, from, bytes, (_, _) => new CopyOperation(to, from, (long)bytes), waits: false);
 
-    CudaResult ICudaDriver.MemsetD8Async(ulong to, byte value, nuint bytes, nint stream) => Copy(stream, to, 0, bytes, (_, _) => new FillOperation(to, value, (long)bytes), waits: false);
+    CudaResult ICudaDriver.MemsetD8Async(ulong to, byte value, nuint bytes, nint stream) => Omits("cuMemsetD8Async") ? CudaResult.Success : Copy(stream, to, 0, bytes, (_, _) => new FillOperation(to, value, (long)bytes), waits: false);
 
     CudaResult ICudaDriver.PointerGetAttribute(void* value, CudaPointerAttribute attribute, ulong pointer)
     {

@@ -22,6 +22,7 @@ public sealed unsafe partial class SimDriver
         if (new ReadOnlySpan<byte>(image, 4).SequenceEqual("\u007FELF"u8))
             return Fail(CudaResult.NoBinaryForGpu, "a simulated device takes PTX, not machine code");
         string text = Encoding.UTF8.GetString(MemoryMarshal.CreateReadOnlySpanFromNullTerminated((byte*)image));
+        text = intervention?.Load(text) ?? text;
         lock (c.Gate)
         {
             if (c.Error != CudaResult.Success)
@@ -164,7 +165,9 @@ public sealed unsafe partial class SimDriver
                 return Fail(fault.OutOfResources ? CudaResult.LaunchOutOfResources : CudaResult.InvalidValue, fault.Message);
             }
 
-            return Issue(s, new LaunchOperation(kernel, grid, block, (int)dynamicShared, buffer));
+            if (intervention is null)
+                return Issue(s, new LaunchOperation(kernel, grid, block, (int)dynamicShared, buffer));
+            return intervention.Launch(kernel.Name, grid, (int)dynamicShared) is { } other ? Issue(s, new LaunchOperation(kernel, other.Grid, block, other.DynamicShared, buffer)) : CudaResult.Success;
         }
     }
 

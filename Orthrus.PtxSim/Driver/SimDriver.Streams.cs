@@ -36,10 +36,12 @@ public sealed unsafe partial class SimDriver
 
     CudaResult ICudaDriver.StreamQuery(nint stream) => Wait(stream, "cuStreamQuery", (c, tail) => c.Query(tail));
 
-    CudaResult ICudaDriver.StreamSynchronize(nint stream) => Wait(stream, "cuStreamSynchronize", (c, tail) => c.Synchronise(tail));
+    CudaResult ICudaDriver.StreamSynchronize(nint stream) => Omits("cuStreamSynchronize") ? CudaResult.Success : Wait(stream, "cuStreamSynchronize", (c, tail) => c.Synchronise(tail));
 
     CudaResult ICudaDriver.StreamWaitEvent(nint stream, nint @event, uint flags)
     {
+        if (Omits("cuStreamWaitEvent"))
+            return CudaResult.Success;
         if (Stream(stream, out SimStream s) is var result && result != CudaResult.Success)
             return result;
         if (handles.Get(@event) is not SimEvent e)
@@ -83,6 +85,8 @@ public sealed unsafe partial class SimDriver
 
     CudaResult ICudaDriver.EventRecord(nint @event, nint stream)
     {
+        if (Omits("cuEventRecord"))
+            return CudaResult.Success;
         if (Stream(stream, out SimStream s) is var result && result != CudaResult.Success)
             return result;
         if (handles.Get(@event) is not SimEvent e || e.Context != s.Context)
@@ -92,26 +96,13 @@ public sealed unsafe partial class SimDriver
         {
             if (c.Error != CudaResult.Success)
                 return c.Failed();
-            if (s.Capture is { } capture)
-            {
-                if (capture.Spoilt is { } why)
-                    return Fail(CudaResult.StreamCaptureInvalidated, why);
-                e.Capture = capture;
-                e.Captured = [.. s.CaptureTail];
-                return CudaResult.Success;
-            }
-
-            if (Implicit(s) is var merged && merged != CudaResult.Success)
-                return merged;
-            e.Capture = null;
-            e.Last = c.Append(s, new MarkOperation("record of an event"));
-            return c.Settle();
+            return Issue(s, recording => (e.Capture, e.Captured) = (recording, [.. s.CaptureTail]), () => (e.Capture, e.Last) = (null, c.Append(s, new MarkOperation("record of an event"))));
         }
     }
 
     CudaResult ICudaDriver.EventQuery(nint @event) => Wait(@event, "cuEventQuery", (c, e) => c.Query(e.Last));
 
-    CudaResult ICudaDriver.EventSynchronize(nint @event) => Wait(@event, "cuEventSynchronize", (c, e) => c.Synchronise(e.Last));
+    CudaResult ICudaDriver.EventSynchronize(nint @event) => Omits("cuEventSynchronize") ? CudaResult.Success : Wait(@event, "cuEventSynchronize", (c, e) => c.Synchronise(e.Last));
 
     /// <summary>
     /// The time between two events in the simulator's model: each kernel takes the lower bound of <see cref="LaunchReport.Bounds"/>, copies and fills on the
@@ -161,6 +152,8 @@ public sealed unsafe partial class SimDriver
         }
     }
 
+    private bool Omits(string call) => intervention?.Omits(call) == true;
+
     /// <summary>The stream of a handle; 0 is the current context's default stream.</summary>
     private CudaResult Stream(nint handle, out SimStream stream)
     {
@@ -182,20 +175,22 @@ public sealed unsafe partial class SimDriver
     }
 
     /// <summary>Puts work into a stream, or into the recording that it takes part in.</summary>
-    private CudaResult Issue(SimStream stream, SimOperation operation)
+    private CudaResult Issue(SimStream stream, SimOperation operation) =>
+        Issue(stream, recording => recording.Add(stream, operation), () => stream.Context.Append(stream, operation));
+
+    private CudaResult Issue(SimStream stream, Action<SimCapture> record, Action append)
     {
-        SimContext c = stream.Context;
         if (stream.Capture is { } capture)
         {
             if (capture.Spoilt is { } why)
                 return Fail(CudaResult.StreamCaptureInvalidated, why);
-            capture.Add(stream, operation);
+            record(capture);
             return CudaResult.Success;
         }
 
         if (Implicit(stream) is var merged && merged != CudaResult.Success)
             return merged;
-        c.Append(stream, operation);
-        return c.Settle();
+        append();
+        return stream.Context.Settle();
     }
 }

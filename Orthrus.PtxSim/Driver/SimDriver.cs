@@ -24,6 +24,7 @@ public sealed unsafe partial class SimDriver : ICudaDriver, IBlockObserver, IDis
     private readonly ThreadLocal<SimContext?> current = new();
     private readonly ConcurrentDictionary<nint, nuint> pinned = new();
     private readonly Lock gate = new();
+    private readonly SimIntervention? intervention = SimIntervention.Current;
     private volatile bool initialised;
 
     /// <summary>A driver that shows some devices.</summary>
@@ -71,6 +72,8 @@ public sealed unsafe partial class SimDriver : ICudaDriver, IBlockObserver, IDis
         explanation = why;
         return result;
     }
+
+    internal void Faulted(SimFault fault) => intervention?.Failed(fault);
 
     CudaResult ICudaDriver.Init(uint flags)
     {

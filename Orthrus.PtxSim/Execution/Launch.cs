@@ -211,7 +211,7 @@ internal sealed unsafe class Launch : IDisposable
         Array.Clear(block.SeenShared);
         Array.Clear(block.SeenGlobal);
         block.Acquired = 0;
-        Program.FillBlock(block);
+        Program.FillBlock(block, Device.Options.Checks);
         core.StartBlock(block);
     }
 

@@ -4,7 +4,9 @@ namespace Orthrus.Tensor;
 
 /// <summary>Residual sum and its layer norm: sum = h + residual, y = layer norm of sum; without a residual the sum is h itself and not a result.</summary>
 /// <remarks>
-/// h, residual, y, sum (..., D); weight, bias (D), F32 or F64. The gradient of sum, where there is one, joins that of y; h and residual get the
+/// h, residual, y, sum (..., D); weight, bias (D), F32 or F64.
+/// On a CUDA device D is at most 8,192; wider rows are refused.
+/// The gradient of sum, where there is one, joins that of y; h and residual get the
 /// same. A NaN or an infinity makes its row of y NaN and no other. Source: the pre-norm block of Mamba (its fused add + norm); Ba et al. 2016.
 /// </remarks>
 public sealed class AddLayerNorm : IOp<AddLayerNorm.Attr>

@@ -4,7 +4,9 @@ namespace Orthrus.Tensor;
 
 /// <summary>Residual sum and its root-mean-square norm: sum = h + residual, y = RMS norm of sum; without a residual the sum is h itself and not a result.</summary>
 /// <remarks>
-/// h, residual, y, sum (..., D); weight (D), F32 or F64. The gradient of sum, where there is one, joins that of y; h and residual get the
+/// h, residual, y, sum (..., D); weight (D), F32 or F64.
+/// On a CUDA device D is at most 8,192; wider rows are refused.
+/// The gradient of sum, where there is one, joins that of y; h and residual get the
 /// same. A NaN makes its row of y NaN and no other. Source: the pre-norm block of Mamba (its fused add + norm); Zhang and Sennrich 2019.
 /// </remarks>
 public sealed class AddRmsNorm : IOp<AddRmsNorm.Attr>

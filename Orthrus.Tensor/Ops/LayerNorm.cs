@@ -4,7 +4,9 @@ namespace Orthrus.Tensor;
 
 /// <summary>Layer norm of the last axis: y = (x - mean) / sqrt(variance + eps) weight + bias, with the row's own mean and biased variance.</summary>
 /// <remarks>
-/// x, y (..., D); weight, bias (D), F32 or F64. A NaN or an infinity makes its row NaN and no other. The variance is taken about the mean, and what
+/// x, y (..., D); weight, bias (D), F32 or F64.
+/// On a CUDA device D is at most 8,192; wider rows are refused.
+/// A NaN or an infinity makes its row NaN and no other. The variance is taken about the mean, and what
 /// rounding took from the mean is subtracted too, so that a mean much larger than the spread costs no digits beyond those of x. Source: Ba et al. 2016;
 /// torch.nn.LayerNorm.
 /// </remarks>

@@ -4,7 +4,9 @@ namespace Orthrus.Tensor;
 
 /// <summary>Root-mean-square norm of the last axis: y = x / sqrt(mean of x^2 + eps) weight, the mean over the row.</summary>
 /// <remarks>
-/// x, y (..., D); weight (D), F32 or F64. A NaN makes its row NaN and no other. Source: Zhang and Sennrich 2019; Mamba's RMSNorm, which has no bias.
+/// x, y (..., D); weight (D), F32 or F64.
+/// On a CUDA device D is at most 8,192; wider rows are refused.
+/// A NaN makes its row NaN and no other. Source: Zhang and Sennrich 2019; Mamba's RMSNorm, which has no bias.
 /// </remarks>
 public sealed class RmsNorm : IOp<RmsNorm.Attr>
 {

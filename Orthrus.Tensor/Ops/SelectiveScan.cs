@@ -11,13 +11,14 @@ namespace Orthrus.Tensor;
 /// u, delta, z, y (B, L, E), F32 or F64; A_log (E, N) with A = -exp(A_log), or A itself where the options say so; B, C (B, L, N); D, bias (E); initial and
 /// state (B, E, N). Absent: D is 0, the gate is 1, bias is 0, the initial state is 0. state is h after the last position: running [0, cut) and then
 /// [cut, L) from its state gives what one run gives. Softplus is the identity above 20. Decays that underflow are 0, subnormal numbers may be
-/// flushed to it. NaN and infinity stay in their channel and sequence (those of B and C in their sequence), except in gradients that are sums over it. L may be 0.
+/// flushed to it. NaN and infinity stay in their channel and sequence (those of B and C in their sequence), except in gradients that are sums over it. L may be 0. A positive
+/// A, given itself, is refused on the CPU; a kernel on a CUDA device cannot refuse, and its state grows as the recurrence says.
 /// CPU: vectors of channels, items of 128 channels of one sequence, chunks of 32 positions; backward keeps the states at chunk starts and replays the
 /// chunks, so that its memory is 4 L N numbers per thread and, for the partial sums of dB and dC, 2 B L N E / 128.
 /// CUDA: forward leaves the states at the start of every 32 positions for backward; with BF16 activations the channels' shares of dB and dC are cut to 11
 /// binary digits before they are added up, and NaN or infinity in one shows at up to three positions beside. Source: Gu and Dao 2023, Mamba, algorithm 2; upstream's selective_scan_fn.
 /// </remarks>
-/// <exception cref="ShapeException">Shapes that do not fit, or a positive A (given itself): the state would grow without bound.</exception>
+/// <exception cref="ShapeException">Shapes that do not fit, or on the CPU a positive A (given itself): the state would grow without bound.</exception>
 public sealed partial class SelectiveScan : IOp<SelectiveScan.Attr>
 {
     /// <summary>Options.</summary>

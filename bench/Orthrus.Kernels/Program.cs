@@ -8,7 +8,7 @@ namespace Orthrus.Kernels;
 
 /// <summary>
 /// For people who change kernels: `ptx FOLDER` compiles every source in cuda/ to the PTX that is committed and embedded (files whose source has not
-/// changed stay as they are); `report PAGE` writes the tables of docs/KERNELS.md.
+/// changed stay as they are); `report PAGE` writes the tables of docs/KERNELS.md; `sim-speed` measures the simulator on this machine.
 /// </summary>
 internal static class Program
 {
@@ -31,8 +31,12 @@ internal static class Program
                         [.. Lengths.Select(l => ($"length {l.ToString("N0", CultureInfo.InvariantCulture)}", new EncoderFigures(new MambaConfig(512, 6, 6), 8, l)))]));
                     File.WriteAllText(page, text);
                     return 0;
+                case ["sim-speed"]:
+                    return SimulatorSpeed.Run();
+                case ["sim-speed", "--cold"]:
+                    return SimulatorSpeed.Cold();
                 default:
-                    Console.Error.WriteLine("usage: Orthrus.Kernels ptx cuda/ptx | report docs/KERNELS.md");
+                    Console.Error.WriteLine("usage: Orthrus.Kernels ptx cuda/ptx | report docs/KERNELS.md | sim-speed");
                     return 2;
             }
         }

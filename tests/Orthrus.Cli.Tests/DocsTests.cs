@@ -28,7 +28,8 @@ public partial class DocsTests
             foreach (string block in ShellBlocks(document))
             {
                 string script = string.Join('\n', block.Split('\n').Where(l => !l.StartsWith(TestCommand, StringComparison.Ordinal)))
-                    .Replace("dotnet run -c Release --project Orthrus.Cli -- ", "orthrus ");
+                    .Replace("dotnet run -c Release --project Orthrus.Cli -- ", "orthrus ")
+                    .Replace("dotnet run -c Release --project examples/SimulateYourKernel -- ", "SimulateYourKernel ");
                 var result = Shell.Run("bash", ["-euo", "pipefail", "-c", script], folder, environment, seconds: 300);
                 Assert.True(result.ExitCode == 0, $"{document}:\n{block}\n{result}");
             }

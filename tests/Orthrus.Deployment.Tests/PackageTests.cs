@@ -46,8 +46,35 @@ public partial class PackageTests
     [Fact]
     public void The_readme_s_three_lines_embed_in_a_fresh_project_that_restores_the_packages()
     {
+        string project = Fresh("Orthrus.Mamba");
+        string readme = File.ReadAllText(Path.Combine(TestPaths.Repository, "README.md")).ReplaceLineEndings("\n");
+        string lines = CSharpBlock().Match(readme).Groups[1].Value;
+        Assert.Equal(3, lines.Split('\n', StringSplitOptions.RemoveEmptyEntries).Count(l => !l.StartsWith("using Orthrus.", StringComparison.Ordinal)));
+        string[] usings = [.. new[] { "using Orthrus.Mamba;", "using Orthrus.Rna;" }.Where(u => !lines.Contains(u))];
+        File.WriteAllText(Path.Combine(project, "Program.cs"), string.Join('\n', usings) + "\n" + lines + "\nforeach (float v in vector) Console.WriteLine(v.ToString(\"R\"));\n");
+
+        var run = Run(project);
+
+        using var embedder = Embedder.Load("random-mamba-6track");
+        var transcript = Transcript.Create("tx1", "GGCACCATGGCTTCAGAAGACTAAGCC", cds: (6, 24), junctions: [14]);
+        Assert.Equal(embedder.Embed(transcript.Tracks), run.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(float.Parse));
+    }
+
+    [Fact]
+    public void The_simulator_s_package_alone_simulates_a_kernel_in_a_fresh_project()
+    {
+        string project = Fresh("Orthrus.PtxSim"), example = Path.Combine(TestPaths.Repository, "examples", "SimulateYourKernel");
+        foreach (string file in Directory.GetFiles(example, "*.cs")) File.Copy(file, Path.Combine(project, Path.GetFileName(file)));
+        var run = Run(project, Path.Combine(example, "kernels", "block_sums.ptx"), "--grid", "2", "--block", "256", "f32[300]:1", "f32[2]:none", "i32:300", "--show", "2");
+        Assert.Contains("argument 2: 256 44", run.Output);
+        Assert.Matches(@"H100 SXM +\w+ [\d.]+ us", run.Output);
+    }
+
+    /// <summary>A project outside of the repository that knows one package and the local feed alone.</summary>
+    private static string Fresh(string package)
+    {
         string project = Published.Temp("fresh");
-        string version = Version().Match(Path.GetFileName(Directory.GetFiles(Packed.Value, "Orthrus.Mamba.*.nupkg").Single())).Groups[1].Value;
+        string version = Version().Match(Path.GetFileName(Directory.GetFiles(Packed.Value, package + ".*.nupkg").Single())).Groups[1].Value;
         File.WriteAllText(Path.Combine(project, "nuget.config"),
             $"<configuration><packageSources><clear /><add key=\"local\" value=\"{Packed.Value}\" /></packageSources></configuration>");
         File.WriteAllText(Path.Combine(project, "Fresh.csproj"), $"""
@@ -60,23 +87,19 @@ public partial class PackageTests
                 <TreatWarningsAsErrors>true</TreatWarningsAsErrors>
               </PropertyGroup>
               <ItemGroup>
-                <PackageReference Include="Orthrus.Mamba" Version="{version}" />
+                <PackageReference Include="{package}" Version="{version}" />
               </ItemGroup>
             </Project>
             """);
-        string readme = File.ReadAllText(Path.Combine(TestPaths.Repository, "README.md")).ReplaceLineEndings("\n");
-        string lines = CSharpBlock().Match(readme).Groups[1].Value;
-        Assert.Equal(3, lines.Split('\n', StringSplitOptions.RemoveEmptyEntries).Count(l => !l.StartsWith("using Orthrus.", StringComparison.Ordinal)));
-        string[] usings = [.. new[] { "using Orthrus.Mamba;", "using Orthrus.Rna;" }.Where(u => !lines.Contains(u))];
-        File.WriteAllText(Path.Combine(project, "Program.cs"), string.Join('\n', usings) + "\n" + lines + "\nforeach (float v in vector) Console.WriteLine(v.ToString(\"R\"));\n");
+        return project;
+    }
 
-        var run = Shell.Run("dotnet", ["run", "-c", "Release", "--project", project], project,
+    private static ShellResult Run(string project, params string[] arguments)
+    {
+        var run = Shell.Run("dotnet", ["run", "-c", "Release", "--project", project, "--", .. arguments], project,
             new Dictionary<string, string> { ["NUGET_PACKAGES"] = Published.Temp("fresh-cache"), ["DOTNET_NOLOGO"] = "1", ["MSBUILDDISABLENODEREUSE"] = "1" });
         Assert.True(run.ExitCode == 0, run.ToString());
-
-        using var embedder = Embedder.Load("random-mamba-6track");
-        var transcript = Transcript.Create("tx1", "GGCACCATGGCTTCAGAAGACTAAGCC", cds: (6, 24), junctions: [14]);
-        Assert.Equal(embedder.Embed(transcript.Tracks), run.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(float.Parse));
+        return run;
     }
 
     [GeneratedRegex(@"\.(\d+\.\d+\.\d+[^/]*)\.nupkg$")]

@@ -17,7 +17,7 @@ internal sealed class GoldenModel : IDisposable
     internal GoldenModel(GoldenCase golden, string dtype)
     {
         _case = golden;
-        DType = dtype == "f32" ? DType.F32 : DType.F64;
+        DType = dtype switch { "f32" => DType.F32, "f64" => DType.F64, _ => DType.BF16 };
         _device = GoldenDevice.Open(DType);
         _scope = _device.OpenScope();
         Store = new(_device, DType);
@@ -31,9 +31,34 @@ internal sealed class GoldenModel : IDisposable
     internal ParameterStore Store { get; }
     internal Tape Tape { get; }
 
-    internal Tensor Real(GoldenTensor t, Shape? shape = null) => DType == DType.F32
-        ? _scope.From<float>(t.ToSingle(), shape ?? Shape.Of(t.Dims))
-        : _scope.From<double>(t.Values, shape ?? Shape.Of(t.Dims));
+    /// <summary>A tensor of the model's activations.</summary>
+    internal Tensor Real(GoldenTensor t, Shape? shape = null)
+    {
+#if SIMULATED
+        if (Orthrus.Cuda.Tests.GoldenRun.Current is { Rounded: true }) t = t with { Values = Array.ConvertAll(t.Values, Orthrus.Cuda.Tests.GoldenRun.Round) };
+#endif
+        return Real(t, DType, shape);
+    }
+
+    /// <summary>A tensor of what stays wide in a model with BF16 activations: the scan's state.</summary>
+    internal Tensor Wide(GoldenTensor t) => Real(t, DType == DType.BF16 ? DType.F32 : DType);
+
+    /// <summary>A tensor of a result's kind.</summary>
+    internal Tensor Like(Variable result, GoldenTensor t) => Real(t, result.Value.DType);
+
+    private Tensor Real(GoldenTensor t, DType dtype, Shape? shape = null)
+    {
+        var to = _scope.Empty(shape ?? Shape.Of(t.Dims), dtype);
+        Copy(to, t.Values);
+        return to;
+    }
+
+    private static void Copy(Tensor to, double[] values)
+    {
+        if (to.DType == DType.F32) to.CopyFrom<float>(Array.ConvertAll(values, v => (float)v));
+        else if (to.DType == DType.F64) to.CopyFrom<double>(values);
+        else to.CopyFrom<BFloat16>(Array.ConvertAll(values, v => (BFloat16)(float)v));
+    }
 
     internal Tensor Bytes(GoldenTensor t) => _scope.From<byte>(t.ToBytes(), Shape.Of(t.Dims));
 
@@ -54,19 +79,31 @@ internal sealed class GoldenModel : IDisposable
             if (find(name) is { } t)
             {
                 Assert.Equal(p.Shape, Shape.Of(t.Dims));
-                if (DType == DType.F32) p.Value.CopyFrom<float>(t.ToSingle());
-                else p.Value.CopyFrom<double>(t.Values);
+                Copy(p.Value, Operand(name, p.Value.DType, t.Values));
             }
             else Assert.True(p.IsBuffer, $"{_case.Name} has no {name}");
         }
     }
 
-    internal void AssertOutput(string key, Variable got) => AssertClose(key, Numbers(got.Value), 1e-12);
+    // In double precision from rounded parameters: those that a BF16 model rounds.
+    private static double[] Operand(string name, DType dtype, double[] values)
+    {
+#if SIMULATED
+        if (Orthrus.Cuda.Tests.GoldenRun.Current is { } run)
+        {
+            if (dtype == DType.BF16) run.HalfParameters.Add(name);
+            else if (run.Rounded && run.HalfParameters.Contains(name)) return Array.ConvertAll(values, Orthrus.Cuda.Tests.GoldenRun.Round);
+        }
+#endif
+        return values;
+    }
+
+    internal void AssertOutput(string key, Variable got) => AssertClose(key, Numbers(got.Value), 1e-12, got.Value.DType);
 
     internal void AssertGrad(string key, Tensor got)
     {
         Assert.False(got.IsNone, $"{_case.Name} {key}: no gradient");
-        AssertClose(key, Numbers(got), 1e-9);
+        AssertClose(key, Numbers(got), 1e-9, got.DType);
     }
 
     internal void AssertGrads(Module module, string prefix = "")
@@ -75,15 +112,28 @@ internal sealed class GoldenModel : IDisposable
             if (!p.IsBuffer && _case.Grads.TryGetValue(prefix + name, out string? key)) AssertGrad(key, p.Grad);
     }
 
-    internal void AssertClose(string key, double[] got, double relative)
+    /// <summary>Compares with the case: in F32 with its tolerance, in F64 relative to the largest value. BF16 is judged by who asked for it.</summary>
+    internal void AssertClose(string key, double[] got, double relative, DType? dtype = null)
     {
+#if SIMULATED
+        if (Orthrus.Cuda.Tests.GoldenRun.Current is { } run)
+        {
+            run.Note(key, got, dtype ?? DType, _case.Tensor(key).Values);
+            if (run.Rounded || DType == DType.BF16) return;
+        }
+#endif
         bool zero = _case.Json.TryGetProperty("analytically_zero", out var list) && list.EnumerateArray().Any(e => e.GetString() == key);
         // A gradient that is zero but for rounding has no digits to compare.
         if (DType == DType.F32 || zero) _case.AssertF32(key, Array.ConvertAll(got, v => (float)v));
         else _case.AssertF64(key, got, relative);
     }
 
-    internal static double[] Numbers(Tensor t) => t.DType == DType.F32 ? Array.ConvertAll(t.ToArray<float>(), v => (double)v) : t.ToArray<double>();
+    internal static double[] Numbers(Tensor t) => t.DType switch
+    {
+        DType.F32 => Array.ConvertAll(t.ToArray<float>(), v => (double)v),
+        DType.F64 => t.ToArray<double>(),
+        _ => Array.ConvertAll(t.ToArray<BFloat16>(), v => (double)(float)v),
+    };
 
     public void Dispose()
     {

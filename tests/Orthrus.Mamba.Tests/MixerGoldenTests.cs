@@ -21,18 +21,18 @@ public class MixerGoldenTests
         m.Fill(mixer, c.Input);
         var u = m.Tape.Input(m.Real(c.Input("u")));
         var initial = new MixerState();
-        if (c.Bool("initial_state")) initial = new(m.Tape.Input(m.Real(c.Input("conv_state"))), m.Tape.Input(m.Real(c.Input("ssm_state"))));
+        if (c.Bool("initial_state")) initial = new(m.Tape.Input(m.Wide(c.Input("conv_state"))), m.Tape.Input(m.Wide(c.Input("ssm_state"))));
         var y = mixer.Forward(m.Tape, u, initial, out var final);
         m.AssertOutput(c.Outputs["y"], y);
         m.AssertOutput(c.Outputs["conv_state"], final.Conv);
         m.AssertOutput(c.Outputs["ssm_state"], final.Scan);
-        m.Tape.Backward([y, final.Conv, final.Scan], [m.Real(c.Cotangent("y")), Cotangent("conv_state"), Cotangent("ssm_state")]);
+        m.Tape.Backward([y, final.Conv, final.Scan], [m.Like(y, c.Cotangent("y")), Cotangent("conv_state", final.Conv), Cotangent("ssm_state", final.Scan)]);
         m.AssertGrad(c.Grads["u"], m.Tape.Grad(u));
         if (c.Grads.TryGetValue("conv_state", out var key)) m.AssertGrad(key, m.Tape.Grad(initial.Conv));
         if (c.Grads.TryGetValue("ssm_state", out key)) m.AssertGrad(key, m.Tape.Grad(initial.Scan));
         m.AssertGrads(mixer);
 
-        Orthrus.Tensor.Tensor Cotangent(string output) => c.Cotangents.ContainsKey(output) ? m.Real(c.Cotangent(output)) : default;
+        Orthrus.Tensor.Tensor Cotangent(string output, Variable v) => c.Cotangents.ContainsKey(output) ? m.Like(v, c.Cotangent(output)) : default;
     }
 
     [Theory]
@@ -80,7 +80,7 @@ public class MixerGoldenTests
         int rows = c.Int("L"), width = c.Int("d_model");
         m.AssertClose(c.Outputs["y"], WithoutPadding(GoldenModel.Numbers(y.Value)), 1e-12);
         var cotangent = c.Cotangent("y");
-        m.Tape.Backward([y], [m.Real(cotangent with { Values = WithoutPadding(cotangent.Values) })]);
+        m.Tape.Backward([y], [m.Like(y, cotangent with { Values = WithoutPadding(cotangent.Values) })]);
         m.AssertClose(c.Grads["u"], WithoutPadding(GoldenModel.Numbers(m.Tape.Grad(u))), 1e-9);
         m.AssertGrads(mixer.Fwd, "fwd.");
         m.AssertGrads(mixer.Rev, "rev.");

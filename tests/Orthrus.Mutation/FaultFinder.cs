@@ -21,7 +21,7 @@ internal sealed class FaultFinder(string file, SyntaxTree tree, SemanticModel mo
         var finder = new FaultFinder(file, tree, model);
         finder.Visit(tree.GetRoot());
         // One span and one replacement can be reached by two rules.
-        return [.. finder._faults.DistinctBy(f => (f.Span, f.Replacement))];
+        return [.. finder._faults.DistinctBy(f => (f.Start, f.Length, f.Replacement))];
     }
 
     public override void VisitMethodDeclaration(MethodDeclarationSyntax node)
@@ -217,7 +217,7 @@ internal sealed class FaultFinder(string file, SyntaxTree tree, SemanticModel mo
         string before = line.ToString().Trim(), tail = _text.ToString(TextSpan.FromBounds(Math.Min(span.End, line.End), line.End));
         string after = (_text.ToString(TextSpan.FromBounds(line.Start, span.Start)) + replacement + tail).Trim();
         if (span.End > line.End) after += " // and what follows";
-        _faults.Add(new(file, line.LineNumber + 1, $"{type?.Identifier.Text}.{name}", kind, span, replacement, before, OneLine(after)));
+        _faults.Add(new(file, line.LineNumber + 1, $"{type?.Identifier.Text}.{name}", kind, span.Start, span.Length, replacement, before, OneLine(after)));
     }
 
     private static string OneLine(string text) => string.Join(' ', text.Split(['\r', '\n', '\t'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));

@@ -58,7 +58,7 @@ internal sealed class MutantCompiler
         if (fault is not null)
         {
             var tree = _trees[fault.File];
-            var mutated = Parse(tree.GetText().WithChanges(new TextChange(fault.Span, fault.Replacement)).ToString(), fault.File);
+            var mutated = Parse(tree.GetText().WithChanges(new TextChange(new TextSpan(fault.Start, fault.Length), fault.Replacement)).ToString(), fault.File);
             compilation = compilation.ReplaceSyntaxTree(tree, mutated);
         }
         using var stream = new MemoryStream();

@@ -1,7 +1,5 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using System.Security.Cryptography;
-using System.Text;
 using Orthrus.Mutation;
 
 // The child process must not touch a type of the engine before the mutant is in place, so that it is dealt with first.
@@ -44,11 +42,11 @@ for (int i = 0; i < args.Length; i++)
     return 2;
 }
 
-string root = FindRoot();
+string root = Plan.FindRoot();
 var clock = Stopwatch.StartNew();
 var compiler = new MutantCompiler(Path.Combine(root, "Orthrus.Tensor"), System.Reflection.AssemblyName.GetAssemblyName(Path.Combine(AppContext.BaseDirectory, "Orthrus.Tensor.dll")).Version!);
 var operatorsOf = compiler.OperatorsOf();
-var faults = Draw(compiler.Faults().Where(f => f.File.Contains(only, StringComparison.Ordinal)).ToArray(), seed);
+var faults = Plan.Draw(compiler.Faults().Where(f => f.File.Contains(only, StringComparison.Ordinal)).ToArray(), seed);
 if (list)
 {
     foreach (var f in faults) Console.WriteLine($"{f.File}:{f.Line} {f.Kind}: {f.Before}  =>  {f.After}");
@@ -62,7 +60,7 @@ string work = Path.Combine(root, "tests", "Orthrus.Mutation", "obj", "mutants");
 if (Directory.Exists(work)) Directory.Delete(work, true);
 Directory.CreateDirectory(work);
 var runner = new Runner(work, tests);
-string inputs = Hash([.. compiler.Sources, HashOfFile(Path.Combine(AppContext.BaseDirectory, "Orthrus.Autograd.dll")), .. tests.SelectMany(t => Directory.EnumerateFiles(Path.GetDirectoryName(t)!, "Orthrus.*.dll").Order(StringComparer.Ordinal)).Where(f => Path.GetFileName(f) != "Orthrus.Tensor.dll").Select(HashOfFile)]);
+string inputs = Plan.Hash([.. compiler.Sources, Plan.HashOfFile(Path.Combine(AppContext.BaseDirectory, "Orthrus.Autograd.dll")), .. tests.SelectMany(t => Directory.EnumerateFiles(Path.GetDirectoryName(t)!, "Orthrus.*.dll").Order(StringComparer.Ordinal)).Where(f => Path.GetFileName(f) != "Orthrus.Tensor.dll").Select(Plan.HashOfFile)]);
 
 // The code as it is must pass its own checks, and the time that takes sets the time limit.
 var whole = compiler.Compile(null, out string problem) ?? throw new InvalidOperationException($"Orthrus.Tensor does not compile here: {problem}");
@@ -77,6 +75,7 @@ var limit = TimeSpan.FromSeconds(Math.Max(20, 3 * (clock.Elapsed - baselineStart
 Console.WriteLine($"{faults.Count} faults can be made; the unmutated code passes in {(clock.Elapsed - baselineStart).TotalSeconds:F0} s; seed {seed}");
 
 var verdicts = new ConcurrentBag<Verdict>();
+var remembered = new VerdictCache(cache);
 int next = -1, accepted = 0, wanted = count == 0 ? int.MaxValue : count;
 var slots = Enumerable.Range(0, jobs).Select(slot => new Thread(() =>
 {
@@ -86,25 +85,8 @@ var slots = Enumerable.Range(0, jobs).Select(slot => new Thread(() =>
         var fault = faults[index];
         if (compiler.Compile(fault, out _) is not { } mutant) continue;
         if (Interlocked.Increment(ref accepted) > wanted) break;
-        string key = Hash([inputs, fault.File, fault.Span.ToString(), fault.Replacement]);
-        string known = cache.Length > 0 ? Path.Combine(cache, key) : "";
-        bool killed;
-        string reason;
-        if (known.Length > 0 && File.Exists(known))
-        {
-            reason = File.ReadAllText(known);
-            killed = reason.Length > 0;
-        }
-        else
-        {
-            (killed, reason) = runner.Judge(slot, mutant, operatorsOf[fault.File], limit);
-            if (known.Length > 0)
-            {
-                Directory.CreateDirectory(cache);
-                File.WriteAllText(known + ".part", reason);
-                File.Move(known + ".part", known, true);
-            }
-        }
+        string reason = remembered.Get(Plan.Hash([inputs, fault.File, $"[{fault.Start}..{fault.Start + fault.Length})", fault.Replacement]), () => runner.Judge(slot, mutant, operatorsOf[fault.File], limit).By);
+        bool killed = reason.Length > 0;
         verdicts.Add(new(fault, killed, reason));
         Console.Error.WriteLine($"{verdicts.Count,4} {clock.Elapsed:mm\\:ss} {(killed ? "killed  " : "SURVIVED")} {fault.File}:{fault.Line} {fault.Kind}");
     }
@@ -114,34 +96,3 @@ foreach (var s in slots) s.Join();
 
 var explained = Survivors.Read(Path.Combine(root, "tests", "Orthrus.Mutation", "survivors.tsv"));
 return Report.Print([.. verdicts], explained, clock.Elapsed);
-
-static string FindRoot()
-{
-    for (var d = new DirectoryInfo(AppContext.BaseDirectory); d is not null; d = d.Parent)
-        if (File.Exists(Path.Combine(d.FullName, "Orthrus.sln"))) return d.FullName;
-    throw new DirectoryNotFoundException("run this from a working copy");
-}
-
-static string Hash(IEnumerable<string> parts) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\0', parts))));
-
-static string HashOfFile(string path) => Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(path)));
-
-// Files take turns, so that a small operator gets as many faults as a large one while it has any; within a file, kinds take turns. A fault's place
-// depends on itself alone: a change of the code leaves the draw of what it does not touch as it was.
-static List<Fault> Draw(Fault[] all, int seed)
-{
-    string Place(Fault f) => Hash([$"{seed}", f.File, f.Member, f.Kind, f.Before, f.After]);
-    IEnumerable<Fault> Alternate(IEnumerable<Fault> faults) =>
-        Turns(faults.GroupBy(f => f.Kind).Select(g => g.OrderBy(Place, StringComparer.Ordinal).ToArray()).OrderBy(k => Place(k[0]), StringComparer.Ordinal));
-    return [.. Turns(all.GroupBy(f => f.File).OrderBy(g => g.Key, StringComparer.Ordinal).Select(g => Alternate(g).ToArray()))];
-}
-
-static IEnumerable<Fault> Turns(IEnumerable<Fault[]> groups)
-{
-    var queues = groups.Select(g => new Queue<Fault>(g)).ToList();
-    while (queues.Count > 0)
-    {
-        foreach (var q in queues) yield return q.Dequeue();
-        queues.RemoveAll(q => q.Count == 0);
-    }
-}

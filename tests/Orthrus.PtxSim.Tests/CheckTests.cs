@@ -68,6 +68,13 @@ public class CheckTests
     }
 
     [Fact]
+    public void ARegisterThatNobodyHasWrittenHoldsNoUsefulNumber()
+    {
+        uint[] result = Ptx.Run(Ptx.Kernel(Mine + "add.rn.f32 %r20, %r77, %r77; selp.b32 %r20, %r77, %r20, %p19; st.global.b32 [%rd4], %r20;"), new uint[64], 64, 1, 64).Out;
+        Assert.All(result, v => Assert.True(float.IsNaN(BitConverter.UInt32BitsToSingle(v))));
+    }
+
+    [Fact]
     public void SharedRaces()
     {
         const string exchange = "st.shared.b32 [%r6], %r1; bar.sync 0; ld.shared.b32 %r20, [%r7]; ";

@@ -1,15 +1,9 @@
-using Orthrus.TestSupport;
-
 namespace Orthrus.Tensor.Tests;
 
 /// <summary>The linear layer and the elementwise functions against PyTorch's numbers, forward and backward, in both precisions.</summary>
 public class ElementwiseGoldenTests
 {
-    public static IEnumerable<TheoryDataRow<string, DType>> Cases(string op)
-    {
-        foreach (var row in GoldenCase.Names("ops", c => c.Op == op))
-            foreach (var dtype in GoldenDevice.DTypes) yield return new(row.Data, dtype);
-    }
+    public static IEnumerable<TheoryDataRow<string, DType>> Cases(string op) => GoldenOp.Cases(op);
 
     [Theory, MemberData(nameof(Cases), "linear")]
     public void Linear_layer(string name, DType dtype) => Run<Linear, NoAttr>(name, dtype, default, ["x", "weight", "bias"]);
@@ -32,16 +26,6 @@ public class ElementwiseGoldenTests
     [Theory, MemberData(nameof(Cases), "gelu_tanh")]
     public void GELU_by_tanh(string name, DType dtype) => Run<GELU, GELU.Attr>(name, dtype, new(true), ["x"]);
 
-    private static void Run<TOp, TAttr>(string name, DType dtype, TAttr attr, string[] inputNames) where TOp : IOp<TAttr> where TAttr : unmanaged
-    {
-        var c = GoldenCase.Find("ops", name);
-        using var call = new GoldenCall(dtype);
-        Tensor[] inputs = [.. inputNames.Select(n => c.HasInput(n) ? call.Place(c.Input(n)) : Tensor.None)];
-        var outputs = call.Forward<TOp, TAttr>(attr, inputs);
-        call.Matches(c, c.Outputs["y"], outputs[0]);
-        if (c.Cotangents.Count == 0) return;
-        var grads = call.Backward<TOp, TAttr>(attr, inputs, outputs, [call.Place(c.Cotangent("y"))]);
-        Assert.NotEmpty(c.Grads);
-        foreach (var (input, key) in c.Grads) call.Matches(c, key, grads[Array.IndexOf(inputNames, input)]);
-    }
+    private static void Run<TOp, TAttr>(string name, DType dtype, TAttr attr, string[] inputNames) where TOp : IOp<TAttr> where TAttr : unmanaged =>
+        GoldenOp.Run<TOp, TAttr>(name, dtype, _ => attr, inputNames, ["y"]);
 }

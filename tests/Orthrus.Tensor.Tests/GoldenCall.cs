@@ -58,9 +58,15 @@ internal sealed class GoldenCall : IDisposable
     /// <summary>Asserts with the recorded tolerance in float32, relative to the largest value in float64, where <paramref name="noise"/> is allowed on top.</summary>
     public void Matches(GoldenCase c, string key, Tensor got, double relative = 1e-12, double noise = 0)
     {
+#if SIMULATED
+        Orthrus.Cuda.Tests.GoldenRun.Current?.Note(key, got);
+#endif
         if (DType == DType.F32) c.AssertF32(key, got.ToArray<float>());
         else c.AssertF64(key, got.ToArray<double>(), relative, noise);
     }
+
+    /// <summary>The elements, widened.</summary>
+    public static double[] Numbers(Tensor t) => t.DType == DType.F32 ? Array.ConvertAll(t.ToArray<float>(), v => (double)v) : t.ToArray<double>();
 
     public void Dispose()
     {

@@ -57,7 +57,7 @@ public class ScanGoldenTests
         using var call = new GoldenCall(dtype);
         Tensor[] inputs = Inputs(c, call, ScanInputs);
         int length = inputs[0].Shape[1];
-        Tensor Range(Tensor t, int from, int count) => t.IsNone || t.Shape.Rank != 3 ? t : call.Place(Positions(Numbers(t), t.Shape, from, count), new Shape(t.Shape[0], count, t.Shape[2]));
+        Tensor Range(Tensor t, int from, int count) => t.IsNone || t.Shape.Rank != 3 ? t : call.Place(Positions(GoldenCall.Numbers(t), t.Shape, from, count), new Shape(t.Shape[0], count, t.Shape[2]));
         Tensor[] Half(int from, int count, Tensor state) => [.. inputs.Select((t, i) => i == SelectiveScanInput("h0") ? state : Range(t, from, count))];
         Tensor[] first = Half(0, cut, inputs[^1]);
         var before = call.Forward<SelectiveScan, SelectiveScan.Attr>(PlainA, first);
@@ -110,24 +110,11 @@ public class ScanGoldenTests
 
     private static int SelectiveScanInput(string name) => Array.IndexOf(ScanInputs, name);
 
-    private static Tensor[] Inputs(GoldenCase c, GoldenCall call, string[] names) => [.. names.Select(n => c.HasInput(n) ? Place(call, c.Input(n), n) : Tensor.None)];
+    private static Tensor[] Inputs(GoldenCase c, GoldenCall call, string[] names) => [.. names.Select(n => c.HasInput(n) ? call.Place(c.Input(n)) : Tensor.None)];
 
-    /// <summary>PyTorch's weight of a depthwise convolution is (E, 1, K).</summary>
-    private static Tensor Place(GoldenCall call, GoldenTensor t, string name) =>
-        call.Place(t.Values, name == "weight" ? new Shape(t.Dims[0], t.Dims[^1]) : Shape.Of(t.Dims));
-
-    private static void Run<TOp, TAttr>(GoldenCase c, DType dtype, TAttr attr, string[] inputNames, string[] outputNames) where TOp : IOp<TAttr> where TAttr : unmanaged
-    {
-        using var call = new GoldenCall(dtype);
-        Tensor[] inputs = Inputs(c, call, inputNames);
-        var outputs = call.Forward<TOp, TAttr>(attr, inputs);
-        Assert.NotEmpty(c.Outputs);
-        foreach (var (output, key) in c.Outputs) call.Matches(c, key, outputs[Array.IndexOf(outputNames, output)]);
-        if (c.Cotangents.Count == 0) return;
-        var grads = call.Backward<TOp, TAttr>(attr, inputs, outputs, [.. outputNames.Select(n => c.Cotangents.ContainsKey(n) ? call.Place(c.Cotangent(n)) : Tensor.None)]);
-        Assert.NotEmpty(c.Grads);
-        foreach (var (input, key) in c.Grads) call.Matches(c, key, grads[Array.IndexOf(inputNames, input)]);
-    }
+    // PyTorch's weight of a depthwise convolution is (E, 1, K).
+    private static void Run<TOp, TAttr>(GoldenCase c, DType dtype, TAttr attr, string[] inputNames, string[] outputNames) where TOp : IOp<TAttr> where TAttr : unmanaged =>
+        GoldenOp.Run<TOp, TAttr>(c.Name, dtype, _ => attr, inputNames, outputNames, reshape: (name, t) => name == "weight" ? t with { Shape = [t.Shape[0], t.Shape[^1]] } : t);
 
     private static double[] Positions(double[] values, Shape shape, int from, int count) =>
         [.. values.Where((_, i) => i / shape[2] % shape[1] - from is var t && t >= 0 && t < count)];
@@ -135,12 +122,10 @@ public class ScanGoldenTests
     /// <summary>Two ranges of positions, one after the other in every sequence.</summary>
     private static Tensor Join(GoldenCall call, Shape shape, Tensor a, Tensor b)
     {
-        double[] early = Numbers(a), late = Numbers(b);
+        double[] early = GoldenCall.Numbers(a), late = GoldenCall.Numbers(b);
         return call.Place([.. Enumerable.Range(0, shape[0]).SelectMany(n => Row(early, n).Concat(Row(late, n)))], shape);
         IEnumerable<double> Row(double[] values, int n) => values.Skip(n * values.Length / shape[0]).Take(values.Length / shape[0]);
     }
 
-    private static Tensor Sum(GoldenCall call, Tensor a, Tensor b) => call.Place([.. Numbers(a).Zip(Numbers(b), (x, y) => x + y)], a.Shape);
-
-    private static double[] Numbers(Tensor t) => t.DType == DType.F32 ? Array.ConvertAll(t.ToArray<float>(), v => (double)v) : t.ToArray<double>();
+    private static Tensor Sum(GoldenCall call, Tensor a, Tensor b) => call.Place([.. GoldenCall.Numbers(a).Zip(GoldenCall.Numbers(b), (x, y) => x + y)], a.Shape);
 }

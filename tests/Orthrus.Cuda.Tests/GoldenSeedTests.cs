@@ -1,0 +1,149 @@
+using System.Globalization;
+using System.Reflection;
+using System.Runtime.ExceptionServices;
+using System.Security.Cryptography;
+using System.Text;
+using Orthrus.Tensor;
+using Orthrus.TestSupport;
+
+namespace Orthrus.Cuda.Tests;
+
+/// <summary>
+/// Every golden test of operators and modules on simulated devices with two orders of blocks, warps and streams: the same bits, and the numbers written by PyTorch; with BF16
+/// activations too. Verdicts are remembered where ORTHRUS_GOLDEN_CACHE names a folder, by the hash of all assemblies (kernels included) and of the golden files.
+/// </summary>
+[Trait("tier", "long")]
+public sealed class GoldenSeedTests(ITestOutputHelper output)
+{
+    private const string F32 = "f32", Bf16 = "bf16";
+
+    // Operators of the area "ops" whose kernels take BF16 activations.
+    private static readonly HashSet<string> HalfOps =
+        ["linear", "softplus", "silu", "sigmoid", "relu", "gelu", "gelu_tanh", "layer_norm", "rms_norm", "add_layer_norm", "embed_tracks", "selective_scan", "conv1d", "conv1d_silu", "masked_mean_pool"];
+
+    private static readonly Lazy<Dictionary<string, (MethodInfo Method, object?[] Arguments)>> Tests = new(Find);
+    private static readonly Lazy<string> Inputs = new(HashOfInputs);
+
+    public static IEnumerable<TheoryDataRow<string, string>> Rows()
+    {
+        foreach (var (name, test) in Tests.Value.OrderBy(t => t.Key, StringComparer.Ordinal))
+        {
+            yield return new(name, F32);
+            if (TakesHalf(test.Method, test.Arguments)) yield return new(name, Bf16);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Rows))]
+    public void Equal_the_numbers_of_PyTorch_with_the_same_bits_in_any_order(string test, string dtype)
+    {
+        if (test.Length == 0) Assert.Skip($"no golden cases under {TestPaths.Goldens}");
+        output.WriteLine(Remembered(test, dtype, () => Judge(test, dtype)));
+    }
+
+    private static string Judge(string test, string dtype)
+    {
+        bool half = dtype == Bf16;
+        var first = Run(test, dtype, new GoldenRun { Seed = 1 });
+        // Operators in BF16 are judged by their specification, on two devices at once.
+        if (half && first.Results.Count == 0) return "two seeds, within the bound of the specification";
+        var second = Run(test, dtype, new GoldenRun { Seed = 2 });
+        Assert.NotEmpty(first.Results);
+        Assert.Equal(first.Results.Keys, second.Results.Keys);
+        foreach (var (key, result) in first.Results)
+            Assert.True(result.Values.AsSpan().SequenceEqual(second.Results[key].Values) || result.Values.Zip(second.Results[key].Values).All(p => p.First.Equals(p.Second)), $"{key} depends on the seed");
+        return $"two seeds, {first.Results.Sum(r => (long)r.Value.Values.Length)} numbers" + (half ? Deviation(test, first) : "");
+    }
+
+    /// <summary>
+    /// The bound with BF16. The case is computed once more in F64 from parameters and operands rounded as the device has them. What that moves a result (root of the sum of
+    /// squares) is the effect of rounding four factors of every layer once. The device rounds seven activations of every layer besides, each by as much, so that their effects
+    /// add up to about the root of 11/4 = 1.7 of it where they are independent; four is allowed. Of the last activation before a result, where equal bases give equal numbers
+    /// that are rounded alike, no mean takes anything away: one unit of BF16 is allowed besides.
+    /// </summary>
+    private static string Deviation(string test, GoldenRun run)
+    {
+        var rounded = Run(test, "f64", new GoldenRun { Rounded = true, HalfParameters = run.HalfParameters });
+        double worst = 0, largest = 0;
+        string where = "";
+        foreach (var (key, (values, _, want)) in run.Results)
+        {
+            double error = Distance(values, want), effect = Distance(rounded.Results[key].Values, want), size = Distance(want, new double[want.Length]);
+            double limit = 4 * effect + size / 256;
+            Assert.True(error <= limit, string.Create(CultureInfo.InvariantCulture, $"{key}: deviates by {error / size:G3}, limit {limit / size:G3}, effect of rounding {effect / size:G3} (relative, root of the sum of squares)"));
+            if (limit > 0 && error / limit > worst) (worst, where) = (error / limit, key);
+            if (size > 0) largest = Math.Max(largest, error / size);
+        }
+        return string.Create(CultureInfo.InvariantCulture, $"; BF16: at most {worst:P0} of the bound ({where}), largest relative deviation {largest:G2}");
+    }
+
+    private static double Distance(double[] a, double[] b) => Math.Sqrt(a.Zip(b, (x, y) => (x - y) * (x - y)).Sum());
+
+    private static GoldenRun Run(string test, string dtype, GoldenRun run)
+    {
+        var (method, arguments) = Tests.Value[test];
+        object?[] with = [.. arguments.Select((a, i) => i == arguments.Length - 1 && a is string ? dtype : a is DType ? dtype switch { F32 => DType.F32, Bf16 => DType.BF16, _ => DType.F64 } : a)];
+        GoldenRun.Current = run;
+        try
+        {
+            method.Invoke(Activator.CreateInstance(method.DeclaringType!), with);
+        }
+        catch (TargetInvocationException e) when (e.InnerException is { } inner)
+        {
+            ExceptionDispatchInfo.Throw(inner);
+        }
+        finally
+        {
+            GoldenRun.Current = null;
+        }
+        return run;
+    }
+
+    private static Dictionary<string, (MethodInfo, object?[])> Find()
+    {
+        var tests = new Dictionary<string, (MethodInfo, object?[])>();
+        foreach (var type in typeof(GoldenSeedTests).Assembly.GetExportedTypes().Where(t => t.Name.EndsWith("GoldenTests", StringComparison.Ordinal)))
+            foreach (var method in type.GetMethods(BindingFlags.Public | BindingFlags.Instance | BindingFlags.DeclaredOnly).Where(m => m.GetCustomAttribute<TheoryAttribute>() is not null))
+            {
+                // Tests of other things than numbers, and those in F64 alone, take no precision.
+                if (method.GetParameters() is not [.., { } last] || (last.ParameterType != typeof(DType) && last.Name != "dtype")) continue;
+                foreach (object?[] row in TheoryRows.Of(method))
+                    if (row[^1] is F32 or DType.F32 && row[0] is string { Length: > 0 } && !IsRefused(row)) tests.Add($"{type.Name}.{method.Name}({string.Join(", ", row[..^1])})", (method, row));
+            }
+        return tests;
+    }
+
+    // Cases that must be refused have no numbers.
+    private static bool IsRefused(object?[] row) => new[] { "heads", "dcl" }.SelectMany(GoldenCase.Area).Any(c => c.Name.Equals(row[0]) && c.Bool("expect_error"));
+
+    // Heads, losses and optimiser steps are F32 whatever the activations.
+    private static bool TakesHalf(MethodInfo method, object?[] row) =>
+        method.DeclaringType == typeof(Mamba.Tests.MixerGoldenTests) || method.DeclaringType == typeof(Mamba.Tests.EncoderGoldenTests)
+        || method.GetCustomAttributes<MemberDataAttribute>().Any(a => a.Arguments is [string op] && HalfOps.Contains(op)) && row.Length == 2;
+
+    private static string Remembered(string test, string dtype, Func<string> judge)
+    {
+        string? folder = Environment.GetEnvironmentVariable("ORTHRUS_GOLDEN_CACHE");
+        if (string.IsNullOrEmpty(folder)) return judge();
+        string path = Path.Combine(folder, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{Inputs.Value}\n{test}\n{dtype}"))));
+        if (File.Exists(path)) return "remembered: " + File.ReadAllText(path);
+        string verdict = judge();
+        Directory.CreateDirectory(folder);
+        string aside = $"{path}.{Environment.ProcessId}.part";
+        File.WriteAllText(aside, verdict);
+        File.Move(aside, path, true);
+        return verdict;
+    }
+
+    private static string HashOfInputs()
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        var goldens = new[] { "ops", "mixer", "encoder", "heads", "dcl", "mlm", "anchors", "train/optim" }.Select(a => Path.Combine(TestPaths.Goldens, a)).Where(Directory.Exists).SelectMany(Directory.EnumerateFiles);
+        foreach (string file in Directory.EnumerateFiles(AppContext.BaseDirectory, "Orthrus.*.dll").Concat(goldens).Order(StringComparer.Ordinal))
+        {
+            hash.AppendData(Encoding.UTF8.GetBytes(Path.GetFileName(file)));
+            hash.AppendData(SHA256.HashData(File.ReadAllBytes(file)));
+        }
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+}

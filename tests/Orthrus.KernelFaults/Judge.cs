@@ -1,0 +1,89 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Orthrus.Mutation;
+using Orthrus.PtxSim;
+using Orthrus.Tensor.Cuda;
+
+namespace Orthrus.KernelFaults;
+
+/// <summary>What a test did with the kernels as they are.</summary>
+/// <param name="Test">Its name.</param>
+/// <param name="Seconds">How long it took.</param>
+/// <param name="Problem">Why it failed, or null.</param>
+/// <param name="Sources">Kernel sources whose modules it loaded.</param>
+/// <param name="Kernels">Kernels that it launched.</param>
+/// <param name="SplitKernels">Those of them that it launched with several blocks.</param>
+/// <param name="Calls">Calls that a host fault can leave out.</param>
+internal sealed record Seen(string Test, double Seconds, string? Problem, List<string> Sources, List<string> Kernels, List<string> SplitKernels, List<string> Calls);
+
+/// <summary>The tests without a fault.</summary>
+internal static class Baseline
+{
+    internal static List<Seen> Run(IEnumerable<TestRow> rows, int jobs)
+    {
+        var queue = new ConcurrentQueue<TestRow>(rows);
+        var seen = new ConcurrentBag<Seen>();
+        var threads = Enumerable.Range(0, jobs).Select(_ => new Thread(() =>
+        {
+            while (queue.TryDequeue(out var row))
+            {
+                var watcher = new Watcher();
+                SimIntervention.Current = watcher;
+                var clock = Stopwatch.StartNew();
+                string? problem = Tests.Run(row);
+                seen.Add(new(row.Name, clock.Elapsed.TotalSeconds, problem, [.. watcher.Sources], [.. watcher.Kernels], [.. watcher.SplitKernels], [.. watcher.Calls]));
+            }
+        })).ToArray();
+        foreach (var t in threads) t.Start();
+        foreach (var t in threads) t.Join();
+        return [.. seen.OrderBy(s => s.Test, StringComparer.Ordinal)];
+    }
+}
+
+/// <summary>The faults: those that are all tried, and the others in the order of the seed.</summary>
+internal static class Faults
+{
+    internal static (List<Fault> InTurn, List<Fault> Drawn) Of(IReadOnlyList<Seen> seen, int seed, string only)
+    {
+        List<Fault> all = [.. CudaResources.Sources.SelectMany(s => SourceFaults.In($"cuda/{s}.cu", CudaResources.Text($"cuda/{s}.cu")!)), .. SourceFaults.In("cuda/" + CudaResources.HeaderName, CudaResources.Header)];
+        HashSet<string> split = [.. seen.SelectMany(s => s.SplitKernels)];
+        all.AddRange(HostFault.Of(seen.SelectMany(s => s.Calls).Distinct(), seen.SelectMany(s => s.Kernels).Distinct().Order(StringComparer.Ordinal).Select(k => (SourceOf(k), k, split.Contains(k)))));
+        all.RemoveAll(f => !f.File.Contains(only, StringComparison.Ordinal));
+        return ([.. all.Where(f => SourceFaults.InTurn.Contains(f.Kind))], Plan.Draw([.. all.Where(f => !SourceFaults.InTurn.Contains(f.Kind))], seed));
+
+        // Entry points are unique among the sources; macros may put a name together, so that the compiled text is asked.
+        static string SourceOf(string kernel) => CudaResources.Sources.FirstOrDefault(s => CudaVariant.Embedded.Any(v => CudaResources.Ptx(CudaSourceOf(s), v)?.Contains($".entry {kernel}(", StringComparison.Ordinal) == true)) ?? "host";
+        static Orthrus.Tensor.CudaSource CudaSourceOf(string name) => Orthrus.Tensor.CudaSource.BuiltIn(name);
+    }
+}
+
+/// <summary>Runs the tests that can show a fault, the quickest first, until one does.</summary>
+internal static class Judge
+{
+    /// <summary>Begins a verdict that is none: it does not compile, or changes nothing.</summary>
+    internal const string NoFault = "no fault: ";
+
+    /// <summary>How it was found (a check of the simulator, bits that depend on the seed or the batch, a wrong value), by which test; empty for a survivor; <see cref="NoFault"/> with a reason.</summary>
+    internal static string Of(Fault fault, IReadOnlyList<Seen> seen, IReadOnlyDictionary<string, TestRow> rows)
+    {
+        bool host = fault.Kind is HostFault.Call or HostFault.NoLaunch or HostFault.LastBlock or HostFault.Shared;
+        IReadOnlySet<string> affected = host ? new HashSet<string>() : Affected(fault);
+        PlantedFault planted = host ? new HostFault(fault) : new SourceFault(fault, affected);
+        foreach (var s in seen)
+        {
+            if (!(host ? s.Calls.Contains(fault.Member) || s.Kernels.Contains(fault.Member) : s.Sources.Any(affected.Contains))) continue;
+            SimIntervention.Current = planted;
+            string? problem = Tests.Run(rows[s.Test]);
+            SimIntervention.Current = null;
+            if (problem is null) continue;
+            if (problem.Contains("nvrtcCompileProgram", StringComparison.Ordinal)) return NoFault + problem;
+            return planted.Check is { } check ? $"check: {s.Test}: {check}" : $"{(problem.Contains(" differs from ", StringComparison.Ordinal) ? "bits" : "value")}: {s.Test}: {problem}";
+        }
+        return planted is SourceFault { Changed: false } ? NoFault + "the compiled text is the same" : "";
+    }
+
+    /// <summary>Sources that a fault changes: its own, or for the header those that name the function.</summary>
+    private static HashSet<string> Affected(Fault fault) => fault.File == "cuda/" + CudaResources.HeaderName
+        ? [.. CudaResources.Sources.Where(s => fault.Member.Length == 0 || CudaResources.Text($"cuda/{s}.cu")!.Contains(fault.Member, StringComparison.Ordinal))]
+        : [fault.File["cuda/".Length..^".cu".Length]];
+}

@@ -1,0 +1,70 @@
+using System.Diagnostics;
+using System.Reflection;
+using System.Runtime.ExceptionServices;
+using Orthrus.TestSupport;
+using Xunit;
+using Xunit.Sdk;
+
+namespace Orthrus.KernelFaults;
+
+/// <summary>One row of one test method.</summary>
+internal sealed record TestRow(string Name, MethodInfo Method, object?[] Arguments);
+
+/// <summary>
+/// The tests of the kernels, run in this process: the simulator checks every access, so that a faulty kernel cannot harm it. Tests that only count what kernels cost,
+/// and those of drivers and compilers, are left out: a fault must show as a failed check, a wrong result or results that depend on the seed.
+/// </summary>
+internal static class Tests
+{
+    private static readonly HashSet<string> LeftOut =
+    [
+        "ByteBudgetTests", "TrafficTests", "KernelTests", "HeaderValuesTests", "DeviceErrorTests",
+        "LinearTests.Tensor_cores_get_an_instruction_for_at_most_one_other", "LinearTests.Shared_memory_has_no_conflicts_in_any_tile", "SelectiveScanTests.The_kernels_keep_their_budgets",
+        "SimilarityTests.Tiles_meet_in_no_bank_and_waste_no_sector", "SimilarityTests.Memory_grows_with_rows_times_width_not_with_their_square",
+    ];
+
+    internal static List<TestRow> Of(Assembly assembly)
+    {
+        List<TestRow> rows = [];
+        foreach (var type in assembly.GetExportedTypes().Where(t => t.Namespace == "Orthrus.Cuda.Tests" && !LeftOut.Contains(t.Name)))
+            foreach (var method in type.GetMethods(BindingFlags.Public | BindingFlags.Instance | BindingFlags.Static))
+            {
+                if (method.GetCustomAttribute<FactAttribute>() is null || LeftOut.Contains($"{type.Name}.{method.Name}") || IsLong(method) || IsLong(type)) continue;
+                foreach (object?[] arguments in TheoryRows.Of(method))
+                    rows.Add(new($"{type.Name}.{method.Name}({string.Join(", ", arguments)})", method, arguments));
+            }
+        return rows;
+    }
+
+    /// <summary>Runs a test; null where it passes, else the first line of what is wrong.</summary>
+    internal static string? Run(TestRow test)
+    {
+        object? instance = null;
+        try
+        {
+            instance = test.Method.IsStatic ? null : Activator.CreateInstance(test.Method.DeclaringType!);
+            test.Method.Invoke(instance, test.Arguments);
+            return null;
+        }
+        catch (TargetInvocationException e) when (e.InnerException is { } inner)
+        {
+            if (inner is SkipException) return null;
+            if (inner is OutOfMemoryException) ExceptionDispatchInfo.Throw(inner);
+            // The message of a failed assertion names the operator's problems behind its first line.
+            return string.Join(' ', inner.Message.Split('\n').Select(l => l.Trim()).Where(l => l.Length > 0).Take(3));
+        }
+        finally
+        {
+            try
+            {
+                (instance as IDisposable)?.Dispose();
+            }
+            catch (Exception e) when (e is not OutOfMemoryException)
+            {
+                Debug.WriteLine(e);
+            }
+        }
+    }
+
+    private static bool IsLong(MemberInfo member) => member.GetCustomAttributes<TraitAttribute>().Any(t => t is { Name: "tier", Value: "long" });
+}
