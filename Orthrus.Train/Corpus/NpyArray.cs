@@ -132,7 +132,7 @@ internal sealed class NpzFile : IDisposable
     {
         try
         {
-            var (array, stream) = Open(name);
+            var (array, stream) = OpenArray(name);
             using (stream) return read(array, stream);
         }
         catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
@@ -142,7 +142,7 @@ internal sealed class NpzFile : IDisposable
     }
 
     /// <summary>The header of an array and a stream of its data.</summary>
-    internal (NpyArray Array, Stream Data) Open(string name)
+    internal (NpyArray Array, Stream Data) OpenArray(string name)
     {
         var entry = _zip.GetEntry(name + ".npy") ?? throw new InputDataException(_path, null, $"holds no array {name}", "give a file of upstream's form");
         var stream = entry.Open();

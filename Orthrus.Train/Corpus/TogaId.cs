@@ -12,7 +12,7 @@ internal readonly record struct TogaId(string Reference, string? Gene, string Ch
         id = default;
         // TOGA 2 puts # before the chain.
         int chain = name.LastIndexOfAny(['.', '#']), reference = name.IndexOf('.', StringComparison.Ordinal);
-        if (chain <= 0 || chain == name.Length - 1 || name.AsSpan(chain + 1).IndexOfAnyExcept("0123456789,") >= 0) return false;
+        if (chain <= 0 || chain == name.Length - 1 || !name.Skip(chain + 1).All(c => char.IsAsciiDigit(c) || c == ',')) return false;
         if (reference < 0 || reference >= chain) reference = chain;
         if (reference == 0) return false;
         string? gene = reference < chain - 1 ? name[(reference + 1)..chain] : null;

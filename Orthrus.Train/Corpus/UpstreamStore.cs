@@ -121,7 +121,7 @@ internal static class EvaluationNpz
     {
         using var npz = NpzFile.Open(path);
         // A row at a time: the whole of X may be larger than memory.
-        var (array, stream) = npz.Open("X");
+        var (array, stream) = npz.OpenArray("X");
         using (stream)
         {
             if (array.Shape is not [> 0, > 0 and < 1 << 26, 6] || array.Fortran || array.Kind is 'U' or 'S')
@@ -130,7 +130,7 @@ internal static class EvaluationNpz
             var row = new byte[positions * 6 * size];
             for (long r = 0; r < array.Shape[0]; r++)
             {
-                if (stream.ReadAtLeast(row, row.Length, throwOnEndOfStream: false) < row.Length) throw NpyArray.Bad(path, "X", "is cut off");
+                Fill(row);
                 var tracks = new byte[positions];
                 for (int i = 0; i < positions; i++)
                     for (int t = 0; t < 6; t++)
@@ -140,6 +140,18 @@ internal static class EvaluationNpz
                         if (value == 1) tracks[i] |= (byte)(1 << t);
                     }
                 yield return tracks[..RecoverLength(tracks)];
+            }
+        }
+
+        void Fill(byte[] row)
+        {
+            try
+            {
+                stream.ReadExactly(row);
+            }
+            catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
+            {
+                throw new InputDataException(path, "X", "is damaged or cut off", "copy or make the file again", e);
             }
         }
     }

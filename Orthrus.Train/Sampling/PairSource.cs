@@ -147,7 +147,7 @@ public sealed class PairSource : IPairBatches, IDisposable
             kinds[i] = facts[i].Kind;
         }
         int length = lengths.Max();
-        if (2L * pairs * length > MostBytes) throw new OutOfMemoryException($"a batch of {pairs} pairs of {length} nucleotides does not fit into one array; ask for fewer pairs");
+        if (2L * pairs * length > MostBytes) throw new InputDataException(_corpus.Path, null, $"a batch of {pairs:N0} pairs of {length:N0} nucleotides is larger than one array can be", "ask for fewer pairs a batch");
         var tracks = new byte[2 * pairs * length];
         var scratch = new byte[length];
         for (int row = 0; row < 2 * pairs; row++)

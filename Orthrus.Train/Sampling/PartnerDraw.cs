@@ -13,12 +13,15 @@ internal sealed class PartnerDraw
     {
         _options = options;
         int below = Math.Min(options.ShortLength, options.MaxLength);
-        _short = PartnerIndex.Build(corpus, options.Split, below, options.Orthologs);
-        _all = below == options.MaxLength ? _short : PartnerIndex.Build(corpus, options.Split, options.MaxLength, options.Orthologs);
+        CorpusSplit? split = options.UpstreamSplit ? null : options.Split;
+        _short = PartnerIndex.Build(corpus, split, below, options.Orthologs);
+        _all = below == options.MaxLength ? _short : PartnerIndex.Build(corpus, split, options.MaxLength, options.Orthologs);
         var keys = new List<int>();
         if (options.Rank != 0) Add(_short, 0);
+        if (options.UpstreamSplit) keys = UpstreamSplit(keys, p => _short.Transcript(p), options.Split);
         _shortKeys = keys.Count;
-        if (options.Rank is null or 0 && _all != _short) Add(_all, below);
+        bool longKeys = options.Rank is null or 0 && !(options.UpstreamSplit && options.Split != CorpusSplit.Train);
+        if (longKeys && _all != _short) Add(_all, below);
         _keys = [.. keys];
 
         void Add(PartnerIndex index, int least)
@@ -34,6 +37,15 @@ internal sealed class PartnerDraw
 
     /// <summary>Number of keys.</summary>
     internal int Count => _keys.Length;
+
+    // Upstream's 95 %: its percentage is cut off to a whole number of items.
+    private static List<int> UpstreamSplit(List<int> places, Func<int, int> transcript, CorpusSplit split)
+    {
+        int[] shuffled = [.. places.OrderBy(transcript)];
+        MersenneTwister.Python(42).Shuffle<int>(shuffled);
+        int train = (int)(shuffled.Length * 0.95);
+        return split switch { CorpusSplit.Train => [.. shuffled[..train]], CorpusSplit.Valid => [.. shuffled[train..]], _ => [] };
+    }
 
     /// <summary>A pair: the key and a partner, drawn for an epoch.</summary>
     /// <param name="key">Number of the key.</param>

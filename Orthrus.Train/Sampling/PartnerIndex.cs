@@ -22,13 +22,13 @@ internal sealed class PartnerIndex
     /// <summary>Number of transcripts.</summary>
     internal int Count => _members.Length;
 
-    /// <summary>Builds the index of the transcripts of a split that are shorter than a length.</summary>
-    internal static PartnerIndex Build(CorpusFile corpus, CorpusSplit split, int below, OrthologRule rule)
+    /// <summary>Builds the index of the transcripts of a split, or of all (null), that are shorter than a length.</summary>
+    internal static PartnerIndex Build(CorpusFile corpus, CorpusSplit? split, int below, OrthologRule rule)
     {
         bool projection = rule == OrthologRule.Projection;
         int count = 0;
         for (int t = 0; t < corpus.Count; t++)
-            if (corpus.Split(t) == split && corpus.Length(t) < below) count++;
+            if (Takes(t)) count++;
         var members = new int[count];
         var runOf = new int[count];
         var runFirst = new List<int>();
@@ -64,13 +64,15 @@ internal sealed class PartnerIndex
         runFirst.Add(at);
         return new PartnerIndex(members, runOf, [.. runFirst], [.. groupFirstRun], [.. groupEndRun], projection);
 
+        bool Takes(int t) => (split is null || corpus.Split(t) == split) && corpus.Length(t) < below;
+
         // With the rule of projections both runs stand, also empty ones: the second is that of projections.
         void Run(int firstGene, int genes, Func<int, bool> takes)
         {
             int first = at;
             for (int g = firstGene; g < firstGene + genes; g++)
                 foreach (int t in corpus.TranscriptsOfGene(g))
-                    if (corpus.Split(t) == split && corpus.Length(t) < below && takes(t))
+                    if (Takes(t) && takes(t))
                     {
                         runOf[at] = runFirst.Count;
                         members[at++] = t;
