@@ -106,8 +106,8 @@ internal sealed class HomologyTable
         var rows = new List<(string Name, string Other)>();
         if (!group) rows.Add((header[0], header[1]));
         while (Next(lines, separator, 2) is { } row) rows.Add((row[0], row[1]));
-        // The second column is one of genes where most of it is: labels of groups are no genes.
-        bool pairs = !group && 2L * rows.Count(r => _genes.Find(r.Other, symbolToo: false).Count > 0) > rows.Count;
+        // The second column is one of genes where half of it is: labels of groups are no genes.
+        bool pairs = !group && 2L * rows.Count(r => _genes.Find(r.Other, symbolToo: false).Count > 0) >= rows.Count;
         bool symbols = separator == ',';
         _form = pairs ? "pairs of genes" : symbols ? "names and groups" : "genes and groups";
         _rows = rows.Count;
