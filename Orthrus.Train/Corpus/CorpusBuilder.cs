@@ -125,7 +125,7 @@ public sealed class CorpusBuilder : IDisposable
         _genes.ResolveNames(_writer.Ids());
         foreach (var table in read) _remark(table.Report());
         int unlinked = _genes.JoinProjectionsBySymbol();
-        if (unlinked > 0) _remark($"{unlinked:N0} genes of projections have no reference transcript here and go by their symbol");
+        if (unlinked > 0) _remark($"{unlinked:N0} genes of projections belong to no annotated gene here and go by their symbol");
         string how = Symbols();
         var (genes, order, groups, families) = _genes.Finish();
 
