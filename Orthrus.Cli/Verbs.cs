@@ -12,6 +12,7 @@ internal static class Verbs
         ConvertVerb.Build(),
         InfoVerb.Build(),
         GradCheckVerb.Build(),
+        ProbeVerb.Build(),
         BenchVerb.Build(),
     ];
 }

@@ -81,7 +81,7 @@ public sealed class TracksTable
         string? Text(int column) => Value(lines, columns, column);
     }
 
-    private static ((int, int)?, bool) Cds(LineReader lines, Range[] columns, int startColumn, int endColumn, int sourceColumn)
+    internal static ((int Start, int End)? Cds, bool Known) Cds(LineReader lines, Range[] columns, int startColumn, int endColumn, int sourceColumn)
     {
         var start = lines.Line[columns[startColumn]];
         var end = lines.Line[columns[endColumn]];
@@ -94,7 +94,7 @@ public sealed class TracksTable
         return ((s, e), true);
     }
 
-    private static int[]? Junctions(LineReader lines, ReadOnlySpan<byte> text)
+    internal static int[]? Junctions(LineReader lines, ReadOnlySpan<byte> text)
     {
         if (text.SequenceEqual("NA"u8)) return null;
         if (text.SequenceEqual("-"u8)) return [];
