@@ -65,7 +65,7 @@ internal sealed record ProbeRequest
         Refuse(Draws && Units is not null, "intervals of drawn splits are over their seeds: --bootstrap-units has no place");
         Refuse(Models.Distinct().Count() != Models.Count, "--model names one model twice");
         Refuse(Embeddings is not null && Models.Count > 1, "--embeddings keeps those of one model: give one --model");
-        Refuse(Resamples is < 0 or > 100_000, $"--bootstrap {Resamples}: give 0 to 100000");
+        Refuse(Resamples is < 0 or > 10_000, $"--bootstrap {Resamples}: give 0 to 10000");
         Refuse(Candidates is < 2 or > 1_000_000, $"--candidates {Candidates}: give 2 to 1000000");
         Refuse(Threads is < 1 or > 1024, $"--threads {Threads}: give a number from 1 to 1024");
         string[] inputs = [.. new[] { Task, Transcripts, Table }.OfType<string>()];
