@@ -144,7 +144,7 @@ public sealed class ProbeVerbTests : IDisposable
         var one = Probe([.. args, "--random-split", "--seeds", "2541"])[0];
         var two = Probe([.. args, "--random-split", "--seeds", "413"])[0];
         Assert.Null(one.Low);
-        Assert.Equal((one.Value + two.Value) / 2, rows[0].Value!.Value, 1e-12);
+        Assert.Equal((one.Value!.Value + two.Value!.Value) / 2, rows[0].Value!.Value, 1e-12);
     }
 
     [Fact]
