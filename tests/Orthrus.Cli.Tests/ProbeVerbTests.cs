@@ -122,6 +122,10 @@ public sealed class ProbeVerbTests : IDisposable
         Assert.Equal(["auroc_micro", "auprc_micro", "auroc_macro", "auprc_macro", "auroc", "auprc", "auroc", "auprc"], rows.Select(r => r.Metric));
         Assert.Equal(["all", "rich", "poor"], rows.Select(r => r.Target).Distinct());
         Assert.All(rows, r => Assert.True(r.Value > 0.9, $"{r}"));
+        // The variance of x is 1/12: predictions of another scale or offset would show in the error.
+        rows = Probe("--task", several, "--target", "x", "--baselines", "composition");
+        Assert.True(rows.Single(r => r is { Model: "composition", Metric: "pearson" }).Value > 0.95);
+        Assert.True(rows.Single(r => r is { Model: "composition", Metric: "mse" }).Value < 0.01);
         Assert.Contains("left out, one class only in the training rows: never", CliRun.Of("probe", "--task", several, "--target", "rich,poor,never").Succeeded().Error);
         Assert.Equal(["rich", "poor"], Probe("--task", several, "--target", "rich,poor", "--kind", "binary").Select(r => r.Target).Distinct());
         var refused = CliRun.Of("probe", "--task", several, "--target", "x", "--kind", "binary");

@@ -47,6 +47,14 @@ public class MetricTests
     }
 
     [Fact]
+    public void A_second_side_of_next_to_no_variance_gives_0()
+    {
+        Assert.Equal(0, Metrics.PearsonStreaming([1, 2, 3], [0, 1e-7, 2e-7]));
+        Assert.Equal(1, Metrics.PearsonStreaming([1, 2, 3], [0, 1e-5, 2e-5]), 1e-9);
+        Assert.Equal(1, Metrics.PearsonStreaming([0, 1e-7, 2e-7], [1, 2, 3]), 1e-6);
+    }
+
+    [Fact]
     public void An_interval_covers_about_as_often_as_it_says()
     {
         var generator = MersenneTwister.NumPy(7);
