@@ -15,6 +15,7 @@ internal static class Verbs
         GradCheckVerb.Build(),
         SelfTestVerb.Build(),
         WarmupVerb.Build(),
+        ProbeVerb.Build(),
         BenchVerb.Build(),
     ];
 }

@@ -98,7 +98,7 @@ public sealed class TracksTable
     // Rows of one gene mostly stand together.
     private RowNames Shared(RowNames names) => names == _last ? _last : _last = names;
 
-    private static ((int, int)?, bool) Cds(LineReader lines, Range[] columns, int startColumn, int endColumn, int sourceColumn)
+    internal static ((int Start, int End)? Cds, bool Known) Cds(LineReader lines, Range[] columns, int startColumn, int endColumn, int sourceColumn)
     {
         var start = lines.Line[columns[startColumn]];
         var end = lines.Line[columns[endColumn]];
@@ -111,7 +111,7 @@ public sealed class TracksTable
         return ((s, e), true);
     }
 
-    private static int[]? Junctions(LineReader lines, ReadOnlySpan<byte> text)
+    internal static int[]? Junctions(LineReader lines, ReadOnlySpan<byte> text)
     {
         if (text.SequenceEqual("NA"u8)) return null;
         if (text.SequenceEqual("-"u8)) return [];
