@@ -36,7 +36,7 @@ internal static class MaskedLanguage
     /// <summary>The base at a position as a label.</summary>
     internal static int Label(byte track) => (track & 15) == 0 ? Ignored : System.Numerics.BitOperations.TrailingZeroCount(track);
 
-    /// <summary>Draws masks for a batch and applies them.</summary>
+    /// <summary>MaskDraws masks for a batch and applies them.</summary>
     /// <param name="batch">The batch; not changed.</param>
     /// <param name="options">Probabilities.</param>
     /// <param name="seed">Seed of the run.</param>
@@ -50,8 +50,8 @@ internal static class MaskedLanguage
         for (int row = 0; row < batch.Lengths.Length; row++)
         {
             int sample = row % batch.Pairs, view = row / batch.Pairs;
-            var mask = new Draws(seed, batchNumber, sample, view, MaskStream, options.MaskProbability);
-            var extra = new Draws(seed, batchNumber, sample, view, ExtraStream, options.ReconstructUnmasked);
+            var mask = new MaskDraws(seed, batchNumber, sample, view, MaskStream, options.MaskProbability);
+            var extra = new MaskDraws(seed, batchNumber, sample, view, ExtraStream, options.ReconstructUnmasked);
             for (int t = 0; t < batch.Lengths[row]; t++)
                 Apply(ref masked[(long)row * batch.Length + t], ref labels[(long)row * batch.Length + t], mask.At(t), extra.At(t));
         }
@@ -81,7 +81,7 @@ internal static class MaskedLanguage
 /// <param name="view">0 or 1.</param>
 /// <param name="transform">What is drawn.</param>
 /// <param name="probability">Of the event.</param>
-internal struct Draws(ulong seed, long batch, int sample, int view, byte transform, double probability)
+internal struct MaskDraws(ulong seed, long batch, int sample, int view, byte transform, double probability)
 {
     private readonly ulong _stream = (ulong)batch << 32 | (ulong)(uint)sample << 8 | (ulong)(uint)view << 7 | (uint)(transform & 127);
     private readonly ulong _threshold = (ulong)Math.Round(Math.Clamp(probability, 0, 1) * 4294967296.0);
