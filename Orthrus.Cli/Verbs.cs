@@ -9,6 +9,7 @@ internal static class Verbs
     [
         TranscriptsVerb.Build(),
         EmbedVerb.Build(),
+        TrainVerb.Build(),
         ConvertVerb.Build(),
         InfoVerb.Build(),
         GradCheckVerb.Build(),

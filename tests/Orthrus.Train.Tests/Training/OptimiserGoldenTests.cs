@@ -33,7 +33,7 @@ public class OptimiserGoldenTests
     {
         var c = GoldenCase.Find("train/optim", name);
         using var run = new GoldenRun(c, dtype);
-        var module = new Tensors([.. c.Inputs.Keys.Where(k => c.HasInput(k + "_grads"))], c, run.Store);
+        var module = new Weights([.. c.Inputs.Keys.Where(k => c.HasInput(k + "_grads"))], c, run.Store);
         run.Fill(module);
         var named = module.NamedParameters();
         // The rates are given per step and group, so the groups' own rate is 1 and the factor is the rate; both groups of these cases have their own.
@@ -68,7 +68,7 @@ public class OptimiserGoldenTests
         }
     }
 
-    private sealed class Tensors(string[] names, GoldenCase c, ParameterStore store) : Module
+    private sealed class Weights(string[] names, GoldenCase c, ParameterStore store) : Module
     {
         private readonly (string Name, Parameter Value)[] _all = [.. names.Select(n => (n, store.New(Shape.Of(c.Input(n).Dims))))];
 
