@@ -43,6 +43,9 @@ internal sealed class RunFolder
             orderby step descending
             select (step, file)];
 
+    /// <summary>The newest checkpoint, or null.</summary>
+    internal (long Step, string File)? Newest => Checkpoints() is [var newest, ..] ? newest : null;
+
     /// <summary>Writes a checkpoint; then deletes those that need not be kept.</summary>
     internal void Save(Module model, Optimiser optimiser, TrainCheckpoint.Header header)
     {

@@ -78,11 +78,11 @@ public sealed class Trainer : IDisposable
             _decay = new(config.LargestDecay, config.Rates.Warmup, config.Steps, perEpoch);
         }
         _folder = new RunFolder(folder, resume);
-        var newest = _folder.Checkpoints().FirstOrDefault();
         TrainCheckpoint.Header? header = null;
-        if (newest.File is not null)
+        string? newest = _folder.Newest?.File;
+        if (newest is not null)
         {
-            header = TrainCheckpoint.ReadHeader(newest.File);
+            header = TrainCheckpoint.ReadHeader(newest);
             if (ConfigKeys.Differences(header.Config, config) is [var first, ..] different)
                 throw new InputDataException(folder, null, $"its run has another configuration ({first}{(different.Count > 1 ? $", and {different.Count - 1} more" : "")})", "give the same options, or another folder");
             if (header.Step > config.Steps) throw new InputDataException(folder, null, $"its run has {header.Step} steps already, more than the {config.Steps} asked for", "give at least as many");
@@ -95,7 +95,7 @@ public sealed class Trainer : IDisposable
             _optimiser = new Optimiser(device, _model.Groups(config.ModelRate, config.ModelDecay, config.HeadRate, config.HeadDecay), config.Optimiser);
             _step = new PretrainStep(_model, _store, config.Step);
             if (header is null) return;
-            TrainCheckpoint.Load(newest.File!, _model, _optimiser, header.Step);
+            TrainCheckpoint.Load(newest!, _model, _optimiser, header.Step);
             (Step, _bestStep, _bestLoss, _resumed) = (header.Step, header.BestStep, header.BestLoss, true);
         }
         catch
@@ -215,9 +215,8 @@ public sealed class Trainer : IDisposable
                 break;
             }
         }
-        var newest = _folder.Checkpoints().FirstOrDefault();
         return new($"step {Step + 1} (batch {Step * _config.Accumulate * _config.VirtualRanks}): {where}; nothing was written" +
-            (newest.File is null ? ", there is no checkpoint yet" : $", the last checkpoint is that of step {newest.Step}") + "; lower the learning rate, or set optimiser.clip_norm");
+            (_folder.Newest is { } newest ? $", the last checkpoint is that of step {newest.Step}" : ", there is no checkpoint yet") + "; lower the learning rate, or set optimiser.clip_norm");
     }
 
     private void Describe(Utf8JsonWriter json, StepLosses losses, double rate, double norm, ValidationResult? validation)
