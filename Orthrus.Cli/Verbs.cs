@@ -8,6 +8,7 @@ internal static class Verbs
     internal static IEnumerable<Command> All() =>
     [
         TranscriptsVerb.Build(),
+        CorpusVerb.Build(),
         EmbedVerb.Build(),
         TrainVerb.Build(),
         ConvertVerb.Build(),

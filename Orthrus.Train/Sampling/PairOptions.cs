@@ -45,6 +45,13 @@ public sealed record PairOptions
     /// <summary>Part of the corpus: both transcripts of a pair are of it.</summary>
     public CorpusSplit Split { get; init; } = CorpusSplit.Train;
 
+    /// <summary>
+    /// Upstream's split instead of the corpus' own: of the short transcripts that have a partner, in the order of the corpus and shuffled as Python does under
+    /// seed 42, the first 95 % are for training and the rest for validation; all long ones are for training; partners are taken from anywhere. Homologs of what
+    /// is validated are trained on: the validation loss of such a run is no estimate for new genes.
+    /// </summary>
+    public bool UpstreamSplit { get; init; }
+
     /// <summary>How a partner is chosen.</summary>
     public PartnerChoice Choice { get; init; } = PartnerChoice.ByKind;
 
