@@ -92,12 +92,12 @@ internal static class TrainVerb
         OutputGuard.Refuse(run, [run], [corpus]);
         Interrupt.Patience = Patience;
         using var device = new CpuDevice(threads);
-        using var training = PairSource.Open(corpus, config.Pairs with { Seed = config.Seed });
-        using var validation = config.ValidateEvery > 0 ? OpenValidation(corpus, config) : null;
-        if (validation is not null) config = config with { ValidationBatches = (int)Math.Min(config.ValidationBatches, validation.BatchesPerEpoch) };
+        using var file = CorpusFile.Open(corpus);
+        using var training = PairSource.Of(file, config.Pairs with { Seed = config.Seed });
+        using var validation = config.ValidateEvery > 0 ? OpenValidation(file, config) : null;
         try
         {
-            using var trainer = new Trainer(config, device, training, validation, run, resume, training.BatchesPerEpoch);
+            using var trainer = new Trainer(config, device, training, validation, run, resume, training.BatchesPerEpoch, validation?.BatchesPerEpoch ?? 0);
             var progress = new TrainReport(host.Error, host.Interactive, quiet, config.Steps, trainer.Step, TimeProvider.System);
             if (!quiet)
             {
@@ -135,15 +135,15 @@ internal static class TrainVerb
     }
 
     /// <summary>Held-out pairs, or null where the corpus has too few.</summary>
-    private static PairSource? OpenValidation(string corpus, TrainConfig config)
+    private static PairSource? OpenValidation(CorpusFile corpus, TrainConfig config)
     {
         try
         {
-            return PairSource.Open(corpus, (config.Pairs with { Seed = config.Seed, Pairs = config.ValidationPairs }).ForValidation());
+            return PairSource.Of(corpus, (config.Pairs with { Seed = config.Seed, Pairs = config.ValidationPairs }).ForValidation());
         }
         catch (InputDataException)
         {
-            // The training pairs came from the same file, so it is readable: what is missing is a validation part.
+            // Training pairs came from the same file, so what is missing is a validation part.
             return null;
         }
     }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Orthrus.Autograd;
 using Orthrus.Mamba;
 using Orthrus.Tensor;
@@ -16,8 +17,8 @@ public sealed record PretrainStepOptions
     /// <summary>Whose losses reach a projection, where there are several ranks.</summary>
     public GatherGradient Gather { get; init; }
     /// <summary>
-    /// Pairs that are encoded at a time, without a tape first and with the cached gradient of their embeddings then; 0 encodes the batch at once. The gradient is the
-    /// same; batch statistics of the per-position heads are those of each part.
+    /// Pairs (or twice as many rows) that are encoded at a time, without a tape first and with the cached gradient of their embeddings then; 0 encodes the batch at once. The
+    /// gradient is the same; batch statistics of the per-position heads are those of each part.
     /// </summary>
     public int MicroPairs { get; init; }
     /// <summary>Keep the values between blocks alone and compute each block again in backward.</summary>
@@ -51,7 +52,9 @@ internal sealed class PretrainStep : IDisposable
     {
         internal Tape Encoder => encoder;
         internal Tape Heads => heads;
-        internal Variable Reps, HeadInput;
+        /// <summary>Rows that went through the encoder together, and their representations.</summary>
+        internal readonly List<(int[] Rows, Variable Reps)> Groups = [];
+        internal Variable HeadInput;
         internal readonly List<Variable> Outputs = [];
         internal readonly List<Tensor> Cotangents = [];
         internal (Variable Z0, Variable Z1)[] Projections = [];
@@ -72,6 +75,9 @@ internal sealed class PretrainStep : IDisposable
         _buffers = [.. model.NamedParameters().Where(p => p.Value.IsBuffer).Select(p => p.Value)];
     }
 
+    /// <summary>Rows that are on their way through the encoder, and pairs of their batch; null in other stages.</summary>
+    internal (int[] Rows, int Pairs)? InWork { get; private set; }
+
     /// <summary>Computes losses and adds gradients.</summary>
     /// <param name="batches">The batch of each rank; one where there is one.</param>
     /// <param name="weights">Weights of the losses.</param>
@@ -88,6 +94,7 @@ internal sealed class PretrainStep : IDisposable
         for (int r = 0; r < batches.Count; r++)
         {
             running?.Begin();
+            InWork = null;
             var reps = Encode(scope, _ranks[r], batches[r], weights, share);
             Project(_ranks[r], reps, batches[r].Pairs.Pairs);
             if (r == 0) running?.KeepThese();
@@ -112,56 +119,82 @@ internal sealed class PretrainStep : IDisposable
 
     private bool Cached(TrainBatch batch) => _options.MicroPairs > 0 && _options.MicroPairs < batch.Pairs.Pairs;
 
-    /// <summary>Representations (2 pairs, D): from one pass that is kept for backward, or from many that are not.</summary>
+    private bool AtPositions => _model.SequenceHead is not null || _model.SpliceHead is not null;
+
+    /// <summary>
+    /// Rows that the encoder takes together. Batch statistics at positions want whole views; otherwise rows of nearly one length go together, whatever pair they are of.
+    /// </summary>
+    private IEnumerable<int[]> GroupsOf(TrainBatch batch)
+    {
+        int n = batch.Pairs.Pairs, most = Cached(batch) ? _options.MicroPairs : n;
+        if (!AtPositions) return RowGroups.Of(batch.Pairs.Lengths).SelectMany(rows => rows.Chunk(2 * most));
+        return Enumerable.Range(0, n).Chunk(most).Select(pairs => (int[])[.. pairs, .. pairs.Select(pair => n + pair)]);
+    }
+
+    /// <summary>Representations (2 pairs, D): from passes that are kept for backward, or that are not.</summary>
     private Tensor Encode(Scope scope, Rank rank, TrainBatch batch, in LossWeights weights, double share)
     {
         (rank.MaskedLanguage, rank.SpliceCodon) = (0, 0);
+        var reps = scope.Empty(new Shape(batch.Pairs.Lengths.Length, _model.Encoder.Config.DModel), _dtype);
         if (!Cached(batch))
         {
-            EncodePart(scope, rank, batch, batch, weights, share);
-            return rank.Reps.Value;
+            Begin(rank);
+            foreach (int[] rows in GroupsOf(batch))
+            {
+                EncodeRows(scope, rank, batch.Rows(rows), batch, weights, share);
+                Scatter(rank.Groups[^1].Reps.Value, rows, reps);
+            }
+            return reps;
         }
-        int n = batch.Pairs.Pairs;
-        var reps = scope.Empty(new Shape(2 * n, _model.Encoder.Config.DModel), _dtype);
+        if (_heads.Length == 0) return reps;
         using var tape = Tape.Off(_device);
         tape.Inspect = _inspect;
-        for (int from = 0; _heads.Length > 0 && from < n; from += _options.MicroPairs)
+        foreach (int[] rows in GroupsOf(batch))
         {
-            int count = Math.Min(_options.MicroPairs, n - from);
             using var inner = _device.OpenScope();
-            var (tracks, lengths) = Upload(inner, batch.Part(from, count));
-            var part = _model.Encoder.Represent(tape, tracks, lengths).Value;
-            reps.Rows(from, count).Assign(part.Rows(0, count));
-            reps.Rows(n + from, count).Assign(part.Rows(count, count));
+            InWork = (rows, batch.Pairs.Pairs);
+            var (tracks, lengths) = Upload(inner, batch.Rows(rows));
+            Scatter(_model.Encoder.Represent(tape, tracks, lengths).Value, rows, reps);
             tape.Reset();
         }
         return reps;
     }
 
-    /// <summary>A part of a batch on the rank's encoder tape: representations and whatever losses stand at positions, with their cotangents.</summary>
-    private void EncodePart(Scope scope, Rank rank, TrainBatch part, TrainBatch whole, in LossWeights weights, double share)
+    private static void Scatter(Tensor part, int[] rows, Tensor whole)
     {
-        var tape = rank.Encoder;
-        tape.Reset();
-        tape.Inspect = _inspect;
+        for (int i = 0; i < rows.Length; i++) whole.Rows(rows[i], 1).Assign(part.Rows(i, 1));
+    }
+
+    private void Begin(Rank rank)
+    {
+        rank.Encoder.Reset();
+        rank.Encoder.Inspect = _inspect;
+        rank.Groups.Clear();
         rank.Outputs.Clear();
         rank.Cotangents.Clear();
-        var (tracks, lengths) = Upload(scope, part);
+    }
+
+    /// <summary>Some rows on the rank's encoder tape: representations and whatever losses stand at positions, with their cotangents.</summary>
+    private void EncodeRows(Scope scope, Rank rank, EncoderRows rows, TrainBatch batch, in LossWeights weights, double share)
+    {
+        var tape = rank.Encoder;
+        InWork = (rows.Numbers, batch.Pairs.Pairs);
+        var (tracks, lengths) = Upload(scope, rows);
         var y = _model.Encoder.Forward(tape, tracks, lengths);
-        rank.Reps = tape.Apply<MaskedMeanPool, NoAttr>([y, tape.Constant(lengths)]);
-        if (_model.SequenceHead is null && _model.SpliceHead is null) return;
-        int n = part.Pairs.Pairs;
+        rank.Groups.Add((rows.Numbers, tape.Apply<MaskedMeanPool, NoAttr>([y, tape.Constant(lengths)])));
+        if (!AtPositions) return;
+        int n = rows.Numbers.Length / 2;
         y = tape.Cast(y, _dtype);
         for (int view = 0; view < 2; view++)
         {
-            var rows = tape.Rows(y, view * n, n);
+            var ofView = tape.Rows(y, view * n, n);
             var valid = _options.MaskedStatistics ? tape.Constant(lengths.Rows(view * n, n)) : Variable.None;
-            if (_model.SequenceHead is { } sequence) MaskedLanguageLoss(scope, rank, sequence.Forward(tape, rows, training: true, valid), part, whole, view, weights.MaskedLanguage * share);
-            if (_model.SpliceHead is not null) SpliceCodonLoss(scope, rank, rows, valid, part, whole, view, weights.SpliceCodon * share);
+            if (_model.SequenceHead is { } sequence) MaskedLanguageLoss(scope, rank, sequence.Forward(tape, ofView, training: true, valid), rows, batch, view, weights.MaskedLanguage * share);
+            if (_model.SpliceHead is not null) SpliceCodonLoss(scope, rank, ofView, valid, rows, batch, view, weights.SpliceCodon * share);
         }
     }
 
-    private static void MaskedLanguageLoss(Scope scope, Rank rank, Variable logits, TrainBatch part, TrainBatch whole, int view, double weight)
+    private static void MaskedLanguageLoss(Scope scope, Rank rank, Variable logits, EncoderRows part, TrainBatch whole, int view, double weight)
     {
         int[] labels = part.Labels ?? throw new ArgumentException("the batch has no labels for the masked-base loss");
         long count = MaskedLanguage.Count(OfView(whole.Labels!, view));
@@ -173,14 +206,14 @@ internal sealed class PretrainStep : IDisposable
         if (count > 0) rank.MaskedLanguage += sum.Value.ToDoubles()[0] / count;
     }
 
-    private void SpliceCodonLoss(Scope scope, Rank rank, Variable rows, Variable valid, TrainBatch part, TrainBatch whole, int view, double weight)
+    private void SpliceCodonLoss(Scope scope, Rank rank, Variable rows, Variable valid, EncoderRows part, TrainBatch whole, int view, double weight)
     {
         double total = 0;
         foreach (int length in OfView(whole.Pairs.Lengths, view)) total += length;
         foreach (var (head, bit) in new[] { (_model.CodonHead!, SpliceCodon.CodonBit), (_model.SpliceHead!, SpliceCodon.SpliceBit) })
         {
             var logits = head.Forward(rank.Encoder, rows, training: true, valid);
-            var (loss, cotangent, value) = SpliceCodon.Of(rank.Encoder, scope, logits, OfView(part.Pairs.Tracks, view), OfView(part.Pairs.Lengths, view), bit, weight, total);
+            var (loss, cotangent, value) = SpliceCodon.Of(rank.Encoder, scope, logits, OfView(part.Unmasked ?? part.Tracks, view), OfView(part.Lengths, view), bit, weight, total);
             rank.Outputs.Add(loss);
             rank.Cotangents.Add(cotangent);
             rank.SpliceCodon += value;
@@ -189,12 +222,13 @@ internal sealed class PretrainStep : IDisposable
 
     private static ReadOnlySpan<T> OfView<T>(T[] rows, int view) => rows.AsSpan(view * (rows.Length / 2), rows.Length / 2);
 
-    private static (Tensor Tracks, Tensor Lengths) Upload(Scope scope, TrainBatch batch) =>
-        (scope.From<byte>(batch.Tracks, new Shape(batch.Pairs.Lengths.Length, batch.Pairs.Length)), scope.From<int>(batch.Pairs.Lengths, new Shape(batch.Pairs.Lengths.Length)));
+    private static (Tensor Tracks, Tensor Lengths) Upload(Scope scope, EncoderRows rows) =>
+        (scope.From<byte>(rows.Tracks, new Shape(rows.Lengths.Length, rows.Length)), scope.From<int>(rows.Lengths, new Shape(rows.Lengths.Length)));
 
     /// <summary>Projections of unit length: each head sees the first views, then the second ones.</summary>
     private void Project(Rank rank, in Tensor reps, int n)
     {
+        InWork = null;
         var tape = rank.Heads;
         tape.Reset();
         tape.Inspect = _inspect;
@@ -246,35 +280,31 @@ internal sealed class PretrainStep : IDisposable
         var dReps = _heads.Length > 0 ? rank.Heads.Grad(rank.HeadInput) : default;
         if (!Cached(batch))
         {
-            Run(rank, dReps);
+            BackwardGroups(scope, rank, dReps);
             return;
         }
-        int n = batch.Pairs.Pairs;
-        for (int from = 0; from < n; from += _options.MicroPairs)
+        foreach (int[] rows in GroupsOf(batch))
         {
-            int count = Math.Min(_options.MicroPairs, n - from);
             using var inner = _device.OpenScope();
-            EncodePart(inner, rank, batch.Part(from, count), batch, weights, share);
-            Tensor part = default;
-            if (!dReps.IsNone)
-            {
-                part = inner.Empty(new Shape(2 * count, dReps.Shape[1]), _dtype);
-                part.Rows(0, count).Assign(dReps.Rows(from, count));
-                part.Rows(count, count).Assign(dReps.Rows(n + from, count));
-            }
-            Run(rank, part);
+            Begin(rank);
+            EncodeRows(inner, rank, batch.Rows(rows), batch, weights, share);
+            BackwardGroups(inner, rank, dReps);
             rank.Encoder.Reset();
         }
+    }
 
-        static void Run(Rank rank, in Tensor dReps)
+    private void BackwardGroups(Scope scope, Rank rank, Tensor dReps)
+    {
+        InWork = null;
+        foreach (var (rows, reps) in rank.Groups)
         {
-            if (!dReps.IsNone)
-            {
-                rank.Outputs.Add(rank.Reps);
-                rank.Cotangents.Add(dReps);
-            }
-            rank.Encoder.Backward(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(rank.Outputs), System.Runtime.InteropServices.CollectionsMarshal.AsSpan(rank.Cotangents));
+            if (dReps.IsNone) break;
+            var part = scope.Empty(new Shape(rows.Length, dReps.Shape[1]), _dtype);
+            for (int i = 0; i < rows.Length; i++) part.Rows(i, 1).Assign(dReps.Rows(rows[i], 1));
+            rank.Outputs.Add(reps);
+            rank.Cotangents.Add(part);
         }
+        rank.Encoder.Backward(CollectionsMarshal.AsSpan(rank.Outputs), CollectionsMarshal.AsSpan(rank.Cotangents));
     }
 
     private StepLosses Sum(ContrastiveResult[][] contrastive, int ranks, in LossWeights weights)

@@ -14,27 +14,29 @@ internal sealed record TrainBatch(PairBatch Pairs, byte[] Tracks, int[]? Labels)
         return new(pairs, tracks, labels);
     }
 
-    /// <summary>Pairs [from, from + count): 2 count rows of the columns that the longest of them needs.</summary>
-    internal TrainBatch Part(int from, int count)
+    /// <summary>Some rows, with as many columns as the longest of them needs.</summary>
+    internal EncoderRows Rows(int[] rows)
     {
-        if (from == 0 && count == Pairs.Pairs) return this;
-        int[] lengths = [.. Pairs.Lengths.AsSpan(from, count), .. Pairs.Lengths.AsSpan(Pairs.Pairs + from, count)];
-        int width = lengths.Max();
-        var part = new PairBatch(Cut(Pairs.Tracks), width, lengths, Pairs.Kinds.AsSpan(from, count).ToArray());
-        return new(part, ReferenceEquals(Tracks, Pairs.Tracks) ? part.Tracks : Cut(Tracks), Labels is null ? null : Cut(Labels));
+        int width = rows.Max(row => Pairs.Lengths[row]);
+        return new(rows, width, Cut(Tracks), Array.ConvertAll(rows, row => Pairs.Lengths[row]), ReferenceEquals(Tracks, Pairs.Tracks) ? null : Cut(Pairs.Tracks), Labels is null ? null : Cut(Labels));
 
-        T[] Cut<T>(T[] rows)
+        T[] Cut<T>(T[] source)
         {
-            var cut = new T[2 * count * width];
-            for (int row = 0; row < 2 * count; row++)
-            {
-                int source = row < count ? from + row : Pairs.Pairs + from + row - count;
-                rows.AsSpan(source * Pairs.Length, width).CopyTo(cut.AsSpan(row * width));
-            }
+            var cut = new T[(long)rows.Length * width];
+            for (int i = 0; i < rows.Length; i++) source.AsSpan(rows[i] * Pairs.Length, width).CopyTo(cut.AsSpan(i * width));
             return cut;
         }
     }
 }
+
+/// <summary>Rows of a batch that the encoder takes together.</summary>
+/// <param name="Numbers">Their numbers in the batch.</param>
+/// <param name="Length">L: positions of a row.</param>
+/// <param name="Tracks">Rows x L track bytes.</param>
+/// <param name="Lengths">True length of each row.</param>
+/// <param name="Unmasked">Track bytes before masking where they differ, or null.</param>
+/// <param name="Labels">Rows x L labels, or null.</param>
+internal sealed record EncoderRows(int[] Numbers, int Length, byte[] Tracks, int[] Lengths, byte[]? Unmasked, int[]? Labels);
 
 /// <summary>Weights of the losses at a step.</summary>
 /// <param name="Contrastive">Of the contrastive loss.</param>

@@ -9,7 +9,7 @@ using Tensor = Orthrus.Tensor.Tensor;
 public sealed class DivergedException(string message) : Exception(message);
 
 /// <summary>Finds where the first number that is not finite arose, by running the step again and looking at every result.</summary>
-internal sealed class NonFinite(Module model, int[] pairs)
+internal sealed class NonFinite(Module model, PretrainStep step)
 {
     private readonly Dictionary<Parameter, string> _names = model.NamedParameters().ToDictionary(p => p.Value, p => p.Key);
     private string? _last;
@@ -52,8 +52,8 @@ internal sealed class NonFinite(Module model, int[] pairs)
             at /= value.Shape[axis];
         }
         string place = $"({string.Join(", ", index)}) of {value.Shape}";
-        foreach (int n in pairs)
-            if (value.Shape.Rank >= 2 && value.Shape[0] == 2 * n) return $"{place}, pair {index[0] % n}, view {index[0] / n}";
-        return place;
+        if (step.InWork is not { } work || value.Shape.Rank < 2 || value.Shape[0] != work.Rows.Length) return place;
+        int row = work.Rows[index[0]];
+        return $"{place}, pair {row % work.Pairs}, view {row / work.Pairs}";
     }
 }

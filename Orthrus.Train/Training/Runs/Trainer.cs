@@ -45,6 +45,7 @@ public sealed class Trainer : IDisposable
     private readonly TrainConfig _config;
     private readonly IPairBatches _training;
     private readonly IPairBatches? _validation;
+    private readonly int _validationBatches;
     private readonly RunFolder _folder;
     private readonly TimeProvider _clock;
     private readonly ParameterStore _store;
@@ -64,13 +65,15 @@ public sealed class Trainer : IDisposable
     /// <param name="folder">Folder of the run.</param>
     /// <param name="resume">Go on with the run that the folder holds.</param>
     /// <param name="batchesPerEpoch">Batches of an epoch, for a weight decay that moves by epochs; 0 where unknown.</param>
+    /// <param name="validationBatches">Batches that <paramref name="validation"/> has.</param>
     /// <param name="clock">For limits and the wall times of event files; null takes the system's.</param>
     /// <exception cref="InputDataException">The folder holds a run and <paramref name="resume"/> is false, or one of another configuration, or a damaged checkpoint.</exception>
     /// <exception cref="ArgumentException">The configuration makes no sense.</exception>
-    public Trainer(TrainConfig config, Device device, IPairBatches training, IPairBatches? validation, string folder, bool resume = false, long batchesPerEpoch = 0, TimeProvider? clock = null)
+    public Trainer(TrainConfig config, Device device, IPairBatches training, IPairBatches? validation, string folder, bool resume = false, long batchesPerEpoch = 0, int validationBatches = int.MaxValue, TimeProvider? clock = null)
     {
         config.Validate();
         (_config, _training, _validation, _clock) = (config, training, validation, clock ?? TimeProvider.System);
+        _validationBatches = Math.Min(config.ValidationBatches, validationBatches);
         if (config.LargestDecay >= 0)
         {
             long perEpoch = config.StepsPerEpoch > 0 ? config.StepsPerEpoch : batchesPerEpoch / ((long)config.Accumulate * config.VirtualRanks);
@@ -169,7 +172,7 @@ public sealed class Trainer : IDisposable
         if (!double.IsFinite(losses.Total) || !double.IsFinite(norm)) throw Diverged(batches, weights, losses.Total, norm);
         _optimiser.Step(factor, _decay is null ? null : wd => _decay.At(wd, Step));
         Step++;
-        var validation = _validation is not null && _config.ValidateEvery > 0 && Step % _config.ValidateEvery == 0 ? Validate(weights) : null;
+        var validation = _validation is not null && _validationBatches > 0 && _config.ValidateEvery > 0 && Step % _config.ValidateEvery == 0 ? Validate(weights) : null;
         double rate = _config.ModelRate * factor;
         log.Add(json => Describe(json, losses, rate, norm, validation));
         events.Add(Step, [.. Scalars(losses, rate, norm, validation)]);
@@ -181,7 +184,7 @@ public sealed class Trainer : IDisposable
 
     private ValidationResult Validate(in LossWeights weights)
     {
-        var result = Validation.Run(_model, _store, _config, weights, Enumerable.Range(0, _config.ValidationBatches).Select(i => Batch(_validation!, i, ValidationNumbers)));
+        var result = Validation.Run(_model, _store, _config, weights, Enumerable.Range(0, _validationBatches).Select(i => Batch(_validation!, i, ValidationNumbers)));
         if (result.Loss < _bestLoss) (_bestStep, _bestLoss) = (Step, result.Loss);
         return result;
     }
@@ -200,7 +203,7 @@ public sealed class Trainer : IDisposable
     private DivergedException Diverged(TrainBatch[][] batches, in LossWeights weights, double loss, double norm)
     {
         string where = string.Create(CultureInfo.InvariantCulture, $"the loss is {loss} and the norm of the gradients {norm}");
-        var search = new NonFinite(_model, [.. batches.SelectMany(b => b).Select(b => b.Pairs.Pairs).Distinct()]);
+        var search = new NonFinite(_model, _step);
         for (int a = 0; a < batches.Length; a++)
         {
             try

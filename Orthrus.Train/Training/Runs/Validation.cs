@@ -19,12 +19,12 @@ public sealed record ValidationResult(double Loss, double Contrastive, double Ma
 /// <summary>Measures a model on held-out pairs without changing it.</summary>
 internal static class Validation
 {
-    private const int PairsAtOnce = 16;
+    private const int RowsAtOnce = 32;
 
     internal static ValidationResult Run(PretrainModel model, ParameterStore store, TrainConfig config, in LossWeights weights, IEnumerable<TrainBatch> batches)
     {
         double contrastive = 0, masked = 0;
-        int count = 0;
+        int count = 0, contrasts = 0;
         var first = new List<double[]>();
         var second = new List<double[]>();
         foreach (var batch in batches)
@@ -34,10 +34,15 @@ internal static class Validation
             var reps = scope.Empty(new Shape(2 * n, model.Encoder.Config.DModel), store.DType);
             double sum = 0;
             long labelled = 0;
-            for (int from = 0; from < n; from += PairsAtOnce) Encode(model, store, batch.Part(from, Math.Min(PairsAtOnce, n - from)), reps, n, from, ref sum, ref labelled);
+            foreach (int[] rows in RowGroups.Of(batch.Pairs.Lengths).SelectMany(group => group.Chunk(RowsAtOnce))) Encode(model, store, batch.Rows(rows), reps, ref sum, ref labelled);
             // The loss of training adds the means of the two views; their labelled positions are about as many.
             masked += labelled == 0 ? 0 : 2 * sum / labelled;
-            contrastive += Contrast(model, store, config, reps, n, batch.Pairs.Kinds);
+            // The last batch of a split may be a single pair, which has no negatives.
+            if (n >= 2)
+            {
+                contrastive += Contrast(model, store, config, reps, n, batch.Pairs.Kinds);
+                contrasts++;
+            }
             double[] all = reps.ToDoubles();
             int width = all.Length / (2 * n);
             for (int i = 0; i < n; i++)
@@ -48,28 +53,27 @@ internal static class Validation
             count++;
         }
         if (count == 0) throw new ArgumentException("validation has no batch");
-        contrastive /= count;
+        contrastive /= Math.Max(1, contrasts);
         masked /= count;
         return new(weights.Contrastive * contrastive + weights.MaskedLanguage * masked, contrastive, masked, (Retrieval(first, second) + Retrieval(second, first)) / 2,
             first.Zip(second, SquaredDistance).Average(), (Uniformity(first) + Uniformity(second)) / 2, first.Count);
     }
 
-    private static void Encode(PretrainModel model, ParameterStore store, TrainBatch part, Tensor reps, int n, int from, ref double sum, ref long labelled)
+    private static void Encode(PretrainModel model, ParameterStore store, EncoderRows rows, Tensor reps, ref double sum, ref long labelled)
     {
         using var tape = Tape.Off(store.Device);
         using var scope = store.Device.OpenScope();
-        int count = part.Pairs.Pairs;
-        var tracks = scope.From<byte>(part.Tracks, new Shape(2 * count, part.Pairs.Length));
-        var lengths = scope.From<int>(part.Pairs.Lengths, new Shape(2 * count));
+        int count = rows.Numbers.Length;
+        var tracks = scope.From<byte>(rows.Tracks, new Shape(count, rows.Length));
+        var lengths = scope.From<int>(rows.Lengths, new Shape(count));
         var y = model.Encoder.Forward(tape, tracks, lengths);
         var rep = tape.Apply<MaskedMeanPool, NoAttr>([y, tape.Constant(lengths)]).Value;
-        reps.Rows(from, count).Assign(rep.Rows(0, count));
-        reps.Rows(n + from, count).Assign(rep.Rows(count, count));
-        if (model.SequenceHead is null || part.Labels is null) return;
+        for (int i = 0; i < count; i++) reps.Rows(rows.Numbers[i], 1).Assign(rep.Rows(i, 1));
+        if (model.SequenceHead is null || rows.Labels is null) return;
         var logits = model.SequenceHead.Forward(tape, tape.Cast(y, store.DType), training: false);
-        var labels = tape.Constant(scope.From<int>(part.Labels, new Shape(2 * count, part.Pairs.Length)));
+        var labels = tape.Constant(scope.From<int>(rows.Labels, new Shape(count, rows.Length)));
         sum += tape.Apply<CrossEntropy, CrossEntropy.Attr>([logits, labels], new(Reduction.Sum, MaskedLanguage.Ignored)).Value.ToDoubles()[0];
-        labelled += MaskedLanguage.Count(part.Labels);
+        labelled += MaskedLanguage.Count(rows.Labels);
     }
 
     private static double Contrast(PretrainModel model, ParameterStore store, TrainConfig config, Tensor reps, int n, PairKind[] kinds)

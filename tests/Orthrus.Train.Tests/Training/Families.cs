@@ -9,7 +9,7 @@ internal sealed class Families(int genes, int pairs, int exon = 12, ulong seed =
 
     public PairBatch Batch(long step)
     {
-        var random = new Random(HashCode.Combine((int)seed, (int)step + shift, 7));
+        var random = new Random(unchecked((int)seed * 7919 + ((int)step + shift) * 104_729 + 7));
         int[] chosen = [.. Enumerable.Range(0, genes).OrderBy(_ => random.Next()).Take(pairs)];
         byte[][] rows = [.. Enumerable.Range(0, 2 * pairs).Select(i => Isoform(chosen[i % pairs], random.Next(1, Exons - 1)))];
         int length = rows.Max(r => r.Length);
@@ -20,7 +20,7 @@ internal sealed class Families(int genes, int pairs, int exon = 12, ulong seed =
 
     private byte[] Isoform(int gene, int without)
     {
-        var random = new Random(HashCode.Combine((int)seed, gene));
+        var random = new Random(unchecked((int)seed * 15_485_863 + gene * 32_452_843));
         double gc = 0.2 + 0.6 * random.NextDouble();
         var bases = new List<byte>();
         for (int e = 0; e < Exons; e++)

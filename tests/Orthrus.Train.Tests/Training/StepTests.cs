@@ -70,14 +70,43 @@ public class StepTests
     }
 
     [Fact]
-    public void A_masked_base_loss_of_one_part_is_that_of_the_whole()
+    public void The_masked_base_loss_of_parts_is_the_mean_over_all_labels_with_the_statistics_of_each_part()
     {
-        // Batch statistics differ between parts, so that only the loss before training, of one part against itself, can be compared: 6 pairs in parts of 6.
-        var model = Model with { MaskedLanguageBody = 16 };
-        var whole = Run(new CpuDevice(1), DType.F64, new(), model);
-        var parts = Run(new CpuDevice(1), DType.F64, new() { MicroPairs = 6 }, model);
-        Assert.Equal(whole.Losses.Total, parts.Losses.Total);
-        Assert.True(whole.Losses.MaskedLanguage > 2);
+        var options = new PretrainModelOptions { Contrastive = false, MaskedLanguageBody = 16 };
+        var batch = TrainBatch.Of(new Families(24, 6).Batch(0), new(), 9, 0);
+        var (loss, gradients) = Of(batch, new() { MicroPairs = 3 });
+        double wantLoss = 0;
+        var want = gradients.ToDictionary(g => g.Key, g => new double[g.Value.Length]);
+        for (int view = 0; view < 2; view++)
+        {
+            double all = MaskedLanguage.Count(batch.Labels.AsSpan(view * batch.Labels!.Length / 2, batch.Labels.Length / 2));
+            for (int half = 0; half < 2; half++)
+            {
+                // Three pairs, with labels in one view alone: that view's loss is all there is.
+                var rows = batch.Rows([3 * half, 3 * half + 1, 3 * half + 2, 6 + 3 * half, 7 + 3 * half, 8 + 3 * half]);
+                int[] labels = [.. rows.Labels!];
+                Array.Fill(labels, MaskedLanguage.Ignored, (1 - view) * labels.Length / 2, labels.Length / 2);
+                var alone = new TrainBatch(new PairBatch(rows.Unmasked!, rows.Length, rows.Lengths, batch.Pairs.Kinds[(3 * half)..(3 * half + 3)]), rows.Tracks, labels);
+                var (part, partGradients) = Of(alone, new());
+                double share = MaskedLanguage.Count(labels) / all;
+                wantLoss += share * part;
+                foreach (var (name, g) in partGradients)
+                    for (int i = 0; i < g.Length; i++) want[name][i] += share * g[i];
+            }
+        }
+        Assert.Equal(wantLoss, loss, 1e-11);
+        Close(gradients, want, 1e-10);
+
+        (double, Dictionary<string, double[]>) Of(TrainBatch b, PretrainStepOptions step)
+        {
+            using var device = new CpuDevice(1);
+            using var store = new ParameterStore(device, DType.F64);
+            var model = new PretrainModel(store, Encoder, options);
+            model.Initialise(3);
+            using var run = new PretrainStep(model, store, step);
+            double total = run.Run([b], new(0, 1, 0)).MaskedLanguage;
+            return (total, model.NamedParameters().Where(p => !p.Value.Grad.IsNone).ToDictionary(p => p.Key, p => p.Value.Grad.ToDoubles()));
+        }
     }
 
     [Fact]

@@ -212,7 +212,7 @@ public sealed class TrainerTests : IDisposable
             var e = Assert.Throws<DivergedException>(() => trainer.Run());
             Assert.Contains("step 7", e.Message);
             Assert.Contains("the result of linear with model.layers.1.mixer.in_proj.weight", e.Message);
-            Assert.Contains("pair 0, view 0", e.Message);
+            Assert.Matches("pair [0-5], view [01]", e.Message);
             Assert.Contains("last checkpoint is that of step 6", e.Message);
         }
         var after = Files(folder);
