@@ -23,7 +23,7 @@ internal static class TrainVerb
         value of `--print-config`, --set one value. run.micro_pairs encodes a batch in parts with exactly the whole batch's gradient, so
         that thousands of pairs fit in little memory; with loss.masked_bases the statistics of its batch norms are then those of each part.
 
-        Example: orthrus train --corpus c.safetensors --preset tiny -o run --steps 50 --seed 1
+        Example: orthrus train --corpus c.safetensors --preset tiny -o run --steps 20 --seed 1
         """;
 
     internal static Command Build()
@@ -93,16 +93,21 @@ internal static class TrainVerb
         Interrupt.Patience = Patience;
         using var device = new CpuDevice(threads);
         using var file = CorpusFile.Open(corpus);
-        using var training = PairSource.Of(file, config.Pairs with { Seed = config.Seed });
+        var pairs = config.Pairs with { Seed = config.Seed };
+        PairSource[] sources = config.ByRank
+            ? [.. Enumerable.Range(0, config.VirtualRanks).Select(r => PairSource.Of(file, pairs with { Rank = r, Ranks = config.VirtualRanks }))] : [PairSource.Of(file, pairs)];
+        using var closing = new Sources(sources);
+        var training = new RankBatches(sources);
+        long batches = sources.Sum(s => (long)s.BatchesPerEpoch);
         using var validation = config.ValidateEvery > 0 ? OpenValidation(file, config) : null;
         try
         {
-            using var trainer = new Trainer(config, device, training, validation, run, resume, training.BatchesPerEpoch, validation?.BatchesPerEpoch ?? 0);
+            using var trainer = new Trainer(config, device, training, validation, run, resume, batches, validation?.BatchesPerEpoch ?? 0);
             var progress = new TrainReport(host.Error, host.Interactive, quiet, config.Steps, trainer.Step, TimeProvider.System);
             if (!quiet)
             {
                 host.Error.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                    $"{config.Width} x {config.Layers}, {config.Tracks} tracks, {trainer.Model.ParameterCount():N0} parameters; {training.Keys:N0} transcripts, {training.BatchesPerEpoch:N0} batches an epoch; {(trainer.Resumed ? $"going on at step {trainer.Step}" : "from the start")}"));
+                    $"{config.Width} x {config.Layers}, {config.Tracks} tracks, {trainer.Model.ParameterCount():N0} parameters; {sources.Sum(s => s.Keys):N0} transcripts, {batches:N0} batches an epoch; {(trainer.Resumed ? $"going on at step {trainer.Step}" : "from the start")}"));
                 if (validation is null && config.ValidateEvery > 0) host.Error.WriteLine("no validation: the corpus has no validation pairs for it");
             }
             var end = trainer.Run(limits, progress.Show, host.Cancel);
@@ -131,6 +136,14 @@ internal static class TrainVerb
         {
             if (!quiet) host.Error.WriteLine(line);
             return ExitCode.Done;
+        }
+    }
+
+    private sealed class Sources(PairSource[] all) : IDisposable
+    {
+        public void Dispose()
+        {
+            foreach (var source in all) source.Dispose();
         }
     }
 

@@ -86,6 +86,8 @@ public static class ConfigKeys
     private static IEnumerable<ConfigKey> DataKeys() =>
     [
         Int("data.pairs", "pairs of a batch", c => c.Pairs.Pairs, (c, v) => c with { Pairs = c.Pairs with { Pairs = v } }),
+        Flag("data.by_rank", "with virtual_ranks: the first rank draws transcripts of at least short_length, the others shorter ones, as upstream", c => c.ByRank, (c, v) => c with { ByRank = v }),
+        Int("data.long_pairs", "pairs of a batch of the first rank, with by_rank", c => c.Pairs.LongPairs, (c, v) => c with { Pairs = c.Pairs with { LongPairs = v } }),
         Int("data.nucleotides", "most positions of a batch, padding included; 0: pairs alone decides", c => (int)(c.Pairs.Nucleotides ?? 0), (c, v) => c with { Pairs = c.Pairs with { Nucleotides = v == 0 ? null : v } }),
         Int("data.validation_pairs", "pairs of a validation batch", c => c.ValidationPairs, (c, v) => c with { ValidationPairs = v }),
         Choice("data.order", "batches of nearly one length, or mixed", c => c.Pairs.Order, (c, v) => c with { Pairs = c.Pairs with { Order = v } }, ("by_length", BatchOrder.ByLength), ("mixed", BatchOrder.Mixed)),

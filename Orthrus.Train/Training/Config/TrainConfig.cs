@@ -69,6 +69,8 @@ public sealed record TrainConfig
 
     /// <summary>How pairs are drawn.</summary>
     public PairOptions Pairs { get; init; } = PairOptions.V1;
+    /// <summary>With several ranks: the first draws long transcripts, the others short ones.</summary>
+    public bool ByRank { get; init; }
     /// <summary>Pairs of a validation batch.</summary>
     public int ValidationPairs { get; init; } = 64;
 
@@ -176,6 +178,7 @@ public sealed record TrainConfig
         Require(Pairs.Pairs >= 2, "data.pairs", $"is {Pairs.Pairs}; a contrast needs at least 2");
         Require(Steps >= 1, "run.steps", $"is {Steps}; want at least 1");
         Require(Accumulate >= 1 && VirtualRanks >= 1, "run", "accumulate and virtual_ranks are at least 1");
+        Require(!ByRank || VirtualRanks > 1, "data.by_rank", "is for loss.virtual_ranks above 1");
         Require(MicroPairs >= 0 && MicroPairs != 1 || !MaskedBases && !SpliceCodon, "run.micro_pairs", "is 1; batch statistics at positions want at least 2");
         Require(Ema is >= 0 and < 1, "optimiser.ema", $"is {Ema}; want 0 to below 1");
         Require(Beta1 is >= 0 and < 1 && Beta2 is >= 0 and < 1, "optimiser", "beta1 and beta2 are from 0 to below 1");

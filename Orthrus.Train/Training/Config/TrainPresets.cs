@@ -7,7 +7,7 @@ namespace Orthrus.Train;
 /// </summary>
 /// <remarks>
 /// Sources: published configurations of Orthrus, both generations. Batch sizes are pairs of one of upstream's devices with short transcripts; upstream adds a device with
-/// long ones (data.short_length and loss.virtual_ranks rebuild that). Clipping at 5 belongs to the first generation; the second was trained without.
+/// long ones (four-ranks rebuilds that). Clipping at 5 belongs to the first generation; the second was trained without.
 /// </remarks>
 public static class TrainPresets
 {
@@ -77,7 +77,7 @@ public static class TrainPresets
         Part("ablation-512x6", "130 pairs", c => Batch(c, 130, 30, 30)),
         Part("mlm-512x6", "130 pairs, 45 long ones", c => Batch(c, 130, 45, 45)),
         Part("small-batch", "80 pairs", c => Batch(c, 80, 20, 20)),
-        Part("four-ranks", "a step of four batches with shared negatives, as upstream on four devices, gradients of the own rank's loss", c => c with { VirtualRanks = 4, Gather = GatherGradient.OwnRank }),
+        Part("four-ranks", "a step as upstream on four devices: one batch of long transcripts and three of short ones, shared negatives, gradients of the own rank's loss", c => c with { VirtualRanks = 4, ByRank = true, Gather = GatherGradient.OwnRank }),
     ];
 
     /// <summary>The configuration of a preset, or of several joined by commas, one laid over the other.</summary>

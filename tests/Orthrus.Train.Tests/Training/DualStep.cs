@@ -132,7 +132,7 @@ public class WholeStepGradientTests
 
         // Along a random direction of all parameters together, and of each tensor on its own for the derivative to be of one thing.
         var random = new Random(17);
-        foreach (string? only in new string?[] { null, null, .. named.Select(p => p.Key) })
+        foreach (string? only in (string?[])[null, null, .. named.Select(p => p.Key)])
         {
             var direction = named.ToDictionary(p => p.Key, p => Enumerable.Range(0, (int)p.Value.Shape.Count).Select(_ => only is null || only == p.Key ? 2 * random.NextDouble() - 1 : 0).ToArray());
             var spec = new DualStep<Dual<Real64>>(config, name =>

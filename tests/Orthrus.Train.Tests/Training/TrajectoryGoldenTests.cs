@@ -141,7 +141,7 @@ public class TrajectoryGoldenTests
         var lengths = run.Scope.From<int>(c.Input("probe.lengths").ToInt32(), new Shape(x.Dims[0]));
         var y = model.Encoder.Forward(tape, tracks, lengths);
         var rep = tape.Apply<MaskedMeanPool, NoAttr>([y, tape.Constant(lengths)]);
-        run.Matches(c.Outputs["probe_representation"], rep.Value.ToDoubles());
+        run.Matches(c.Outputs["probe_representation"], rep.Value.ToDoubles(), run.Following);
         foreach (var (head, key) in new[] { (model.ContrastiveHead, "probe_contrastive_projection_head.projection_eval"), (model.DualHeads?.SpliceSelf, "probe_splice_self_head.projection_eval"), (model.DualHeads?.Ortho, "probe_ortho_head.projection_eval") })
             if (head is not null) run.Matches(c.Outputs[key], head.Forward(tape, rep, training: false).Value.ToDoubles(), run.Following);
         if (model.SequenceHead is { } sequence) run.Matches(c.Outputs["probe_logits_eval"], sequence.Forward(tape, y, training: false).Value.ToDoubles(), run.Following);
