@@ -74,6 +74,9 @@ public sealed unsafe partial class Tape
         var attr = Unsafe.ReadUnaligned<TAttr>(ref tape._attrs[node.Attr]);
         Op.Backward<TOp, TAttr>(scope, ((ReadOnlySpan<Tensor>)inputs)[..node.Inputs], ((ReadOnlySpan<Tensor>)outputs)[..node.Outputs],
             ((ReadOnlySpan<Tensor>)outputGrads)[..node.Outputs], ((ReadOnlySpan<Tensor>)inputGrads)[..node.Inputs], attr, node.Workspace < 0 ? Tensor.None : tape._values[node.Workspace].Tensor);
+        if (tape.Inspect is { } inspect)
+            for (int i = 0; i < node.Inputs; i++)
+                if (!inputGrads[i].IsNone) inspect(new TapeEvent(TOp.Name, true, tape.ParameterOf(node), inputGrads[i]));
         for (int i = 0; pending != 0; i++, pending >>= 1)
             if ((pending & 1) != 0) tape.AddGrad(tape._operands[node.Operands + i], inputGrads[i]);
     }
@@ -86,6 +89,13 @@ public sealed unsafe partial class Tape
         int index = tape._operands[node.Operands];
         using var scope = tape.Device.OpenScope();
         tape.AddGrad(index, scope.Cast(outputGrads[0], tape._values[index].Tensor.DType));
+    }
+
+    private Parameter? ParameterOf(in Node node)
+    {
+        for (int i = 0; i < node.Inputs; i++)
+            if (_operands[node.Operands + i] is >= 0 and var index && _values[_values[index].Root].Parameter is { } p) return p;
+        return null;
     }
 
     private bool OutputGrads(in Node node, Span<Tensor> grads)

@@ -44,6 +44,12 @@ public sealed unsafe partial class Tape : IDisposable
     /// <summary>Number of recorded operators.</summary>
     public int Count => _nodeCount;
 
+    /// <summary>
+    /// Called after every operator with each of its results, and after its backward kernel with each gradient it wrote: to find the first number that
+    /// is not finite. Null, the default, costs nothing. Blocks that are recomputed are seen in the forward pass alone.
+    /// </summary>
+    public Action<TapeEvent>? Inspect { get; set; }
+
     private struct Value
     {
         internal Tensor Tensor;
@@ -182,6 +188,9 @@ public sealed unsafe partial class Tape : IDisposable
             var flags = Flags.Owned | Flags.Result | (gradient && signature.Outputs[k].Kind == OperandKind.Real ? Flags.RequiresGrad : 0);
             outputs[k] = results[k].IsNone ? Variable.None : Add(results[k], flags);
         }
+        if (Inspect is { } inspect)
+            for (int k = 0; k < outputs.Length; k++)
+                if (!results[k].IsNone) inspect(new TapeEvent(TOp.Name, false, ParameterOf(inputs), results[k]));
         if (!gradient) return;
         if ((TOp.Saves & Saves.Inputs) != 0) foreach (var v in inputs) MarkSaved(v);
         if ((TOp.Saves & Saves.Outputs) != 0) foreach (var v in outputs) MarkSaved(v);
@@ -310,6 +319,13 @@ public sealed unsafe partial class Tape : IDisposable
         return v;
     }
 
+    private Parameter? ParameterOf(ReadOnlySpan<Variable> inputs)
+    {
+        foreach (var v in inputs)
+            if (!v.IsNone && _values[_values[v.Index].Root].Parameter is { } p) return p;
+        return null;
+    }
+
     private void MarkSaved(Variable variable)
     {
         if (!variable.IsNone) _values[_values[variable.Index].Root].Flags |= Flags.Saved;
@@ -351,6 +367,13 @@ public sealed unsafe partial class Tape : IDisposable
         public void Dispose() => _tape.EndFrame(_first, _depth);
     }
 }
+
+/// <summary>Something an operator computed, for <see cref="Tape.Inspect"/>.</summary>
+/// <param name="Op">Name of the operator.</param>
+/// <param name="Backward">True for a gradient of one of its operands.</param>
+/// <param name="Parameter">The first parameter among its operands, which tells where in the model it stands; null where it has none.</param>
+/// <param name="Value">The result or gradient, valid during the call.</param>
+public readonly record struct TapeEvent(string Op, bool Backward, Parameter? Parameter, Tensor Value);
 
 /// <summary>A gradient was asked of something that has none, or at the wrong time. The message names the operator.</summary>
 public sealed class GradientException(string message) : InvalidOperationException(message);

@@ -8,7 +8,8 @@ namespace Orthrus.Cli;
 /// </summary>
 internal sealed class Interrupt : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    /// <summary>How long a verb may take to end; one whose steps are long sets it.</summary>
+    internal static TimeSpan Patience { get; set; } = TimeSpan.FromSeconds(5);
 
     private readonly CancellationTokenSource _source = new();
     private readonly List<PosixSignalRegistration> _registrations = [];

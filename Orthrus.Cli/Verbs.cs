@@ -10,6 +10,7 @@ internal static class Verbs
         TranscriptsVerb.Build(),
         CorpusVerb.Build(),
         EmbedVerb.Build(),
+        TrainVerb.Build(),
         ConvertVerb.Build(),
         InfoVerb.Build(),
         GradCheckVerb.Build(),

@@ -91,6 +91,8 @@ public partial class DocsTests
             File.Copy(Path.Combine(data, "genome.fa.gz"), Path.Combine(folder, "genome.fa"));
             Mamba.OrthrusModel.Create(new Mamba.MambaConfig(16, 2, 6), seed: 1).SaveSafeTensors(Path.Combine(folder, "epoch=6-step=20000.ckpt"));
             File.Copy(Path.Combine(folder, "epoch=6-step=20000.ckpt"), Path.Combine(folder, "MODEL"));
+            if (example.Contains("--corpus ", StringComparison.Ordinal))
+                CliRun.Of("corpus", "--transcripts", Path.Combine(data, "transcripts.fa.gz"), "--table", Path.Combine(data, "transcripts.tsv"), "-o", Path.Combine(folder, "c.safetensors")).Succeeded();
             var environment = new Dictionary<string, string> { ["PATH"] = AppContext.BaseDirectory + Path.PathSeparator + Environment.GetEnvironmentVariable("PATH") };
             var result = Shell.Run("bash", ["-euo", "pipefail", "-c", example], folder, environment, seconds: 300);
             Assert.True(result.ExitCode == 0, $"{verb}: {example}\n{result}");

@@ -66,7 +66,7 @@ internal sealed record Measurement(int Length, double Rate, double Before, doubl
     }
 
     // Under `dotnet Orthrus.Bench.dll` the process is the host, which needs the assembly again.
-    private static string[] Self => Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? [typeof(Measurement).Assembly.Location] : [];
+    internal static string[] Self => Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? [typeof(Measurement).Assembly.Location] : [];
 
     private static double Time(Embedder embedder, ReadOnlyMemory<byte>[] records)
     {

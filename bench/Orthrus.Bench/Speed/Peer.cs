@@ -62,6 +62,15 @@ internal sealed class Peer
         return json.RootElement.GetProperty("nt_per_s").GetDouble();
     }
 
+    /// <summary>Nucleotides per second and peak memory in MiB of training passes over a batch.</summary>
+    internal (double Rate, double Mib) Train(BenchModel model, int threads, int batch, int length)
+    {
+        string[] numbers = [.. new[] { batch, length, threads }.Select(n => n.ToString(CultureInfo.InvariantCulture))];
+        string output = Measurement.Child(_python, [_script, "--mode", "train", "--config", model.PeerName, "--batch", numbers[0], "--length", numbers[1], "--threads", numbers[2], "--json"], Environment);
+        using var json = JsonDocument.Parse(output);
+        return (json.RootElement.GetProperty("nt_per_s").GetDouble(), json.RootElement.GetProperty("peak_rss_mib").GetDouble());
+    }
+
     private static string? Above(string folder, string path)
     {
         for (string? f = folder; f is not null; f = Path.GetDirectoryName(f))

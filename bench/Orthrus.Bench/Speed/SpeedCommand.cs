@@ -117,7 +117,7 @@ internal static class SpeedCommand
         }
     }
 
-    private static string Machine()
+    internal static string Machine()
     {
         string cpu = RuntimeInformation.ProcessArchitecture.ToString();
         if (File.Exists("/proc/cpuinfo") && File.ReadLines("/proc/cpuinfo").FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal)) is { } line)

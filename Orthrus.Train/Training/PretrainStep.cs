@@ -1,0 +1,375 @@
+using System.Runtime.InteropServices;
+using Orthrus.Autograd;
+using Orthrus.Mamba;
+using Orthrus.Tensor;
+
+namespace Orthrus.Train;
+
+using Tensor = Orthrus.Tensor.Tensor;
+
+/// <summary>How a step computes.</summary>
+public sealed record PretrainStepOptions
+{
+    /// <summary>The contrastive loss.</summary>
+    public ContrastiveOptions Contrastive { get; init; } = new();
+    /// <summary>Weights of the attraction by kind of pair. With two heads, the first takes isoforms and records themselves, the second orthologs.</summary>
+    public PairWeights PairWeights { get; init; } = PairWeights.Ones;
+    /// <summary>Whose losses reach a projection, where there are several ranks.</summary>
+    public GatherGradient Gather { get; init; }
+    /// <summary>
+    /// Pairs (or twice as many rows) that are encoded at a time, without a tape first and with the cached gradient of their embeddings then; 0 encodes the batch at once. The
+    /// gradient is the same; batch statistics of the per-position heads are those of each part.
+    /// </summary>
+    public int MicroPairs { get; init; }
+    /// <summary>Keep the values between blocks alone and compute each block again in backward.</summary>
+    public bool Recompute { get; init; }
+    /// <summary>Keep padding out of the statistics of the per-position heads.</summary>
+    public bool MaskedStatistics { get; init; }
+}
+
+/// <summary>
+/// Losses and gradients of a pre-training step: both views through encoder and heads, the contrastive loss over all ranks, masked bases and predicted
+/// tracks where wanted. Gradients are added to the parameters'.
+/// </summary>
+/// <remarks>
+/// Three stages, each on tapes of its own: encoder, heads, contrastive loss. What a later stage gives as the gradient of its inputs is the cotangent of the
+/// one before, so that embeddings may come from one pass or from many. Several ranks are emulated as upstream trains on several devices: each has its own batch
+/// statistics, begins from the first rank's running ones, and only the first's are kept. Source: Orthrus; Gao et al. 2021 for the cached gradient.
+/// </remarks>
+internal sealed class PretrainStep : IDisposable
+{
+    private readonly PretrainModel _model;
+    private readonly Device _device;
+    private readonly DType _dtype;
+    private readonly PretrainStepOptions _options;
+    private readonly List<Rank> _ranks = [];
+    private readonly (ProjectionHead Head, PairWeights Weights)[] _heads;
+    private readonly ContrastiveLoss[] _losses;
+    private readonly Parameter[] _buffers;
+    private Action<TapeEvent>? _inspect;
+
+    private sealed class Rank(Tape encoder, Tape heads)
+    {
+        internal Tape Encoder => encoder;
+        internal Tape Heads => heads;
+        /// <summary>Rows that went through the encoder together, and their representations.</summary>
+        internal readonly List<(int[] Rows, Variable Reps)> Groups = [];
+        internal Variable HeadInput;
+        internal readonly List<Variable> Outputs = [];
+        internal readonly List<Tensor> Cotangents = [];
+        internal (Variable Z0, Variable Z1)[] Projections = [];
+        internal double MaskedLanguage, SpliceCodon;
+    }
+
+    /// <summary>Prepares steps of a model.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="store">Owner of its parameters.</param>
+    /// <param name="options">Options.</param>
+    internal PretrainStep(PretrainModel model, ParameterStore store, PretrainStepOptions options)
+    {
+        (_model, _device, _dtype, _options) = (model, store.Device, store.DType, options);
+        var w = options.PairWeights;
+        _heads = model.DualHeads is { } dual ? [(dual.SpliceSelf, w with { Ortholog = 0 }), (dual.Ortho, new(0, 0, w.Ortholog))]
+            : model.ContrastiveHead is { } single ? [(single, w)] : [];
+        _losses = [.. _heads.Select(_ => new ContrastiveLoss(_device, options.Contrastive))];
+        _buffers = [.. model.NamedParameters().Where(p => p.Value.IsBuffer).Select(p => p.Value)];
+    }
+
+    /// <summary>Rows that are on their way through the encoder, and pairs of their batch; null in other stages.</summary>
+    internal (int[] Rows, int Pairs)? InWork { get; private set; }
+
+    /// <summary>Computes losses and adds gradients.</summary>
+    /// <param name="batches">The batch of each rank; one where there is one.</param>
+    /// <param name="weights">Weights of the losses.</param>
+    /// <param name="scale">Factor on the gradient, for steps of several batches.</param>
+    /// <param name="inspect">Sees every result of every operator, see <see cref="Tape.Inspect"/>.</param>
+    internal StepLosses Run(IReadOnlyList<TrainBatch> batches, in LossWeights weights, double scale = 1, Action<TapeEvent>? inspect = null)
+    {
+        _inspect = inspect;
+        _model.Encoder.Recompute = _options.Recompute && inspect is null;
+        while (_ranks.Count < batches.Count) _ranks.Add(new(new Tape(_device), new Tape(_device)));
+        using var scope = _device.OpenScope();
+        double share = scale / batches.Count;
+        var running = batches.Count > 1 ? new RunningStatistics(scope, _buffers) : null;
+        for (int r = 0; r < batches.Count; r++)
+        {
+            running?.Begin();
+            InWork = null;
+            var reps = Encode(scope, _ranks[r], batches[r], weights, share);
+            Project(_ranks[r], reps, batches[r].Pairs.Pairs);
+            if (r == 0) running?.KeepThese();
+        }
+        var contrastive = Contrast(batches, weights.Contrastive * share);
+        for (int r = 0; r < batches.Count; r++)
+        {
+            // Per-position heads of parts run only now.
+            if (Cached(batches[r])) running?.Begin(goOn: r == 0);
+            Backward(scope, _ranks[r], batches[r], weights, share);
+            if (r == 0 && Cached(batches[r])) running?.KeepThese();
+        }
+        running?.End();
+        var result = Sum(contrastive, batches.Count, weights);
+        foreach (var rank in _ranks)
+        {
+            rank.Encoder.Reset();
+            rank.Heads.Reset();
+        }
+        return result;
+    }
+
+    private bool Cached(TrainBatch batch) => _options.MicroPairs > 0 && _options.MicroPairs < batch.Pairs.Pairs;
+
+    private bool AtPositions => _model.SequenceHead is not null || _model.SpliceHead is not null;
+
+    /// <summary>
+    /// Rows that the encoder takes together. Batch statistics at positions want whole views; otherwise rows of nearly one length go together, whatever pair they are of.
+    /// </summary>
+    private IEnumerable<int[]> GroupsOf(TrainBatch batch)
+    {
+        int n = batch.Pairs.Pairs, most = Cached(batch) ? _options.MicroPairs : n;
+        if (!AtPositions) return RowGroups.Of(batch.Pairs.Lengths).SelectMany(rows => rows.Chunk(2 * most));
+        return Enumerable.Range(0, n).Chunk(most).Select(pairs => (int[])[.. pairs, .. pairs.Select(pair => n + pair)]);
+    }
+
+    /// <summary>Representations (2 pairs, D): from passes that are kept for backward, or that are not.</summary>
+    private Tensor Encode(Scope scope, Rank rank, TrainBatch batch, in LossWeights weights, double share)
+    {
+        (rank.MaskedLanguage, rank.SpliceCodon) = (0, 0);
+        var reps = scope.Empty(new Shape(batch.Pairs.Lengths.Length, _model.Encoder.Config.DModel), _dtype);
+        if (!Cached(batch))
+        {
+            Begin(rank);
+            foreach (int[] rows in GroupsOf(batch))
+            {
+                EncodeRows(scope, rank, batch.Rows(rows), batch, weights, share);
+                Scatter(rank.Groups[^1].Reps.Value, rows, reps);
+            }
+            return reps;
+        }
+        if (_heads.Length == 0) return reps;
+        using var tape = Tape.Off(_device);
+        tape.Inspect = _inspect;
+        foreach (int[] rows in GroupsOf(batch))
+        {
+            using var inner = _device.OpenScope();
+            InWork = (rows, batch.Pairs.Pairs);
+            var (tracks, lengths) = Upload(inner, batch.Rows(rows));
+            Scatter(_model.Encoder.Represent(tape, tracks, lengths).Value, rows, reps);
+            tape.Reset();
+        }
+        return reps;
+    }
+
+    private static void Scatter(Tensor part, int[] rows, Tensor whole)
+    {
+        for (int i = 0; i < rows.Length; i++) whole.Rows(rows[i], 1).Assign(part.Rows(i, 1));
+    }
+
+    private void Begin(Rank rank)
+    {
+        rank.Encoder.Reset();
+        rank.Encoder.Inspect = _inspect;
+        rank.Groups.Clear();
+        rank.Outputs.Clear();
+        rank.Cotangents.Clear();
+    }
+
+    /// <summary>Some rows on the rank's encoder tape: representations and whatever losses stand at positions, with their cotangents.</summary>
+    private void EncodeRows(Scope scope, Rank rank, EncoderRows rows, TrainBatch batch, in LossWeights weights, double share)
+    {
+        var tape = rank.Encoder;
+        InWork = (rows.Numbers, batch.Pairs.Pairs);
+        var (tracks, lengths) = Upload(scope, rows);
+        var y = _model.Encoder.Forward(tape, tracks, lengths);
+        rank.Groups.Add((rows.Numbers, tape.Apply<MaskedMeanPool, NoAttr>([y, tape.Constant(lengths)])));
+        if (!AtPositions) return;
+        int n = rows.Numbers.Length / 2;
+        y = tape.Cast(y, _dtype);
+        for (int view = 0; view < 2; view++)
+        {
+            var ofView = tape.Rows(y, view * n, n);
+            var valid = _options.MaskedStatistics ? tape.Constant(lengths.Rows(view * n, n)) : Variable.None;
+            if (_model.SequenceHead is { } sequence) MaskedLanguageLoss(scope, rank, sequence.Forward(tape, ofView, training: true, valid), rows, batch, view, weights.MaskedLanguage * share);
+            if (_model.SpliceHead is not null) SpliceCodonLoss(scope, rank, ofView, valid, rows, batch, view, weights.SpliceCodon * share);
+        }
+    }
+
+    private static void MaskedLanguageLoss(Scope scope, Rank rank, Variable logits, EncoderRows part, TrainBatch whole, int view, double weight)
+    {
+        int[] labels = part.Labels ?? throw new ArgumentException("the batch has no labels for the masked-base loss");
+        long count = MaskedLanguage.Count(OfView(whole.Labels!, view));
+        var target = scope.From<int>(OfView(labels, view), new Shape(logits.Shape[0], logits.Shape[1]));
+        // The sum over a part, divided by the labelled positions of the whole view: parts add up to the mean.
+        var sum = rank.Encoder.Apply<CrossEntropy, CrossEntropy.Attr>([logits, rank.Encoder.Constant(target)], new(Reduction.Sum, MaskedLanguage.Ignored));
+        rank.Outputs.Add(sum);
+        rank.Cotangents.Add(scope.Scalar(count == 0 ? 0 : weight / count, logits.DType));
+        if (count > 0) rank.MaskedLanguage += sum.Value.ToDoubles()[0] / count;
+    }
+
+    private void SpliceCodonLoss(Scope scope, Rank rank, Variable rows, Variable valid, EncoderRows part, TrainBatch whole, int view, double weight)
+    {
+        double total = 0;
+        foreach (int length in OfView(whole.Pairs.Lengths, view)) total += length;
+        foreach (var (head, bit) in new[] { (_model.CodonHead!, SpliceCodon.CodonBit), (_model.SpliceHead!, SpliceCodon.SpliceBit) })
+        {
+            var logits = head.Forward(rank.Encoder, rows, training: true, valid);
+            var (loss, cotangent, value) = SpliceCodon.Of(rank.Encoder, scope, logits, OfView(part.Unmasked ?? part.Tracks, view), OfView(part.Lengths, view), bit, weight, total);
+            rank.Outputs.Add(loss);
+            rank.Cotangents.Add(cotangent);
+            rank.SpliceCodon += value;
+        }
+    }
+
+    private static ReadOnlySpan<T> OfView<T>(T[] rows, int view) => rows.AsSpan(view * (rows.Length / 2), rows.Length / 2);
+
+    private static (Tensor Tracks, Tensor Lengths) Upload(Scope scope, EncoderRows rows) =>
+        (scope.From<byte>(rows.Tracks, new Shape(rows.Lengths.Length, rows.Length)), scope.From<int>(rows.Lengths, new Shape(rows.Lengths.Length)));
+
+    /// <summary>Projections of unit length: each head sees the first views, then the second ones.</summary>
+    private void Project(Rank rank, in Tensor reps, int n)
+    {
+        InWork = null;
+        var tape = rank.Heads;
+        tape.Reset();
+        tape.Inspect = _inspect;
+        rank.Projections = new (Variable, Variable)[_heads.Length];
+        if (_heads.Length == 0) return;
+        var input = rank.HeadInput = tape.Input(reps);
+        for (int h = 0; h < _heads.Length; h++)
+        {
+            var first = Normalise(tape, _heads[h].Head.Forward(tape, tape.Rows(input, 0, n), training: true));
+            rank.Projections[h] = (first, Normalise(tape, _heads[h].Head.Forward(tape, tape.Rows(input, n, n), training: true)));
+        }
+    }
+
+    internal static Variable Normalise(Tape tape, Variable projection) => tape.Apply<L2Normalize, L2Normalize.Attr>([projection], L2Normalize.Attr.Default);
+
+    /// <summary>The contrastive losses of each head and rank; afterwards the heads have run backward.</summary>
+    private ContrastiveResult[][] Contrast(IReadOnlyList<TrainBatch> batches, double scale)
+    {
+        int count = batches.Count;
+        var results = new ContrastiveResult[_heads.Length][];
+        var gradients = new (Tensor Z0, Tensor Z1)[_heads.Length][];
+        var scales = new double[count];
+        Array.Fill(scales, scale);
+        for (int h = 0; h < _heads.Length; h++)
+        {
+            var projections = new RankProjections[count];
+            for (int r = 0; r < count; r++)
+                projections[r] = new(_ranks[r].Projections[h].Z0.Value, _ranks[r].Projections[h].Z1.Value, _heads[h].Weights.Of(batches[r].Pairs.Kinds));
+            gradients[h] = new (Tensor, Tensor)[count];
+            _losses[h].Inspect = _inspect;
+            results[h] = _losses[h].Run(projections, scales, _options.Gather, gradients[h]);
+        }
+        for (int r = 0; r < count && _heads.Length > 0; r++)
+        {
+            var outputs = new Variable[2 * _heads.Length];
+            var cotangents = new Tensor[2 * _heads.Length];
+            for (int h = 0; h < _heads.Length; h++)
+            {
+                (outputs[2 * h], outputs[2 * h + 1]) = _ranks[r].Projections[h];
+                (cotangents[2 * h], cotangents[2 * h + 1]) = gradients[h][r];
+            }
+            _ranks[r].Heads.Backward(outputs, cotangents);
+        }
+        return results;
+    }
+
+    private void Backward(Scope scope, Rank rank, TrainBatch batch, in LossWeights weights, double share)
+    {
+        var dReps = _heads.Length > 0 ? rank.Heads.Grad(rank.HeadInput) : default;
+        if (!Cached(batch))
+        {
+            BackwardGroups(scope, rank, dReps);
+            return;
+        }
+        foreach (int[] rows in GroupsOf(batch))
+        {
+            using var inner = _device.OpenScope();
+            Begin(rank);
+            EncodeRows(inner, rank, batch.Rows(rows), batch, weights, share);
+            BackwardGroups(inner, rank, dReps);
+            rank.Encoder.Reset();
+        }
+    }
+
+    private void BackwardGroups(Scope scope, Rank rank, Tensor dReps)
+    {
+        InWork = null;
+        foreach (var (rows, reps) in rank.Groups)
+        {
+            if (dReps.IsNone) break;
+            var part = scope.Empty(new Shape(rows.Length, dReps.Shape[1]), _dtype);
+            for (int i = 0; i < rows.Length; i++) part.Rows(i, 1).Assign(dReps.Rows(rows[i], 1));
+            rank.Outputs.Add(reps);
+            rank.Cotangents.Add(part);
+        }
+        rank.Encoder.Backward(CollectionsMarshal.AsSpan(rank.Outputs), CollectionsMarshal.AsSpan(rank.Cotangents));
+    }
+
+    private StepLosses Sum(ContrastiveResult[][] contrastive, int ranks, in LossWeights weights)
+    {
+        var totals = new double[ranks];
+        var heads = new double[_heads.Length];
+        double masked = 0, tracks = 0, accuracy = 0, positive = 0, negative = 0;
+        for (int r = 0; r < ranks; r++)
+        {
+            for (int h = 0; h < heads.Length; h++)
+            {
+                heads[h] += contrastive[h][r].Loss / ranks;
+                totals[r] += weights.Contrastive * contrastive[h][r].Loss;
+            }
+            totals[r] += weights.MaskedLanguage * _ranks[r].MaskedLanguage + weights.SpliceCodon * _ranks[r].SpliceCodon;
+            masked += _ranks[r].MaskedLanguage / ranks;
+            tracks += _ranks[r].SpliceCodon / ranks;
+            if (heads.Length == 0) continue;
+            accuracy += contrastive[0][r].Accuracy / ranks;
+            positive += contrastive[0][r].PositiveSimilarity / ranks;
+            negative += contrastive[0][r].NegativeSimilarity / ranks;
+        }
+        return new()
+        {
+            Total = totals.Sum() / ranks, Contrastive = heads, MaskedLanguage = masked, SpliceCodon = tracks, Ranks = totals,
+            Accuracy = accuracy, PositiveSimilarity = positive, NegativeSimilarity = negative,
+        };
+    }
+
+    /// <summary>Frees tapes.</summary>
+    public void Dispose()
+    {
+        foreach (var rank in _ranks)
+        {
+            rank.Encoder.Dispose();
+            rank.Heads.Dispose();
+        }
+        foreach (var loss in _losses) loss.Dispose();
+    }
+
+    /// <summary>Running statistics of several ranks: each begins from the same, and one rank's are kept.</summary>
+    private sealed class RunningStatistics
+    {
+        private readonly Scope _scope;
+        private readonly Parameter[] _buffers;
+        private readonly Tensor[] _before;
+        private Tensor[] _kept;
+
+        internal RunningStatistics(Scope scope, Parameter[] buffers)
+        {
+            (_scope, _buffers) = (scope, buffers);
+            _before = _kept = Copy();
+        }
+
+        private Tensor[] Copy() => [.. _buffers.Select(b => _scope.Clone(b.Value))];
+
+        internal void Begin(bool goOn = false) => Set(goOn ? _kept : _before);
+
+        internal void KeepThese() => _kept = Copy();
+
+        internal void End() => Set(_kept);
+
+        private void Set(Tensor[] values)
+        {
+            for (int i = 0; i < values.Length; i++) _buffers[i].Assign(values[i]);
+        }
+    }
+}

@@ -1,0 +1,272 @@
+using System.Globalization;
+using System.Text.Json;
+using Orthrus.Autograd;
+using Orthrus.Rna;
+using Orthrus.Tensor;
+
+namespace Orthrus.Train;
+
+/// <summary>How a call of <see cref="Trainer.Run"/> ended.</summary>
+public enum TrainEnd
+{
+    /// <summary>All steps are done and final/ is written.</summary>
+    Finished,
+    /// <summary>A limit of the call was reached; a checkpoint is written.</summary>
+    Stopped,
+    /// <summary>It was cancelled; a checkpoint is written.</summary>
+    Interrupted,
+}
+
+/// <summary>Limits of one call, which change no result: the next call goes on.</summary>
+public sealed record TrainLimits
+{
+    /// <summary>Stop when so many steps are done in all.</summary>
+    public long? StopAt { get; init; }
+    /// <summary>Stop after this time.</summary>
+    public TimeSpan? Time { get; init; }
+}
+
+/// <summary>State of a run after a step.</summary>
+/// <param name="Step">Steps done.</param>
+/// <param name="Losses">Losses of the step.</param>
+/// <param name="Nucleotides">Nucleotides of the step, both views, without padding.</param>
+/// <param name="Validation">Result of a validation after the step, or null.</param>
+public sealed record TrainProgress(long Step, StepLosses Losses, long Nucleotides, ValidationResult? Validation);
+
+/// <summary>
+/// Pre-trains a model: batches by number, steps, validation, log, checkpoints. The result is a function of the configuration and the batches alone: threads,
+/// stops and kills in between change no bit of it.
+/// </summary>
+public sealed class Trainer : IDisposable
+{
+    // Numbers of validation batches in the counters of the masks; a run does not come near them.
+    private const long ValidationNumbers = 1L << 31;
+
+    private readonly TrainConfig _config;
+    private readonly IPairBatches _training;
+    private readonly IPairBatches? _validation;
+    private readonly int _validationBatches;
+    private readonly RunFolder _folder;
+    private readonly TimeProvider _clock;
+    private readonly ParameterStore _store;
+    private readonly PretrainModel _model;
+    private readonly Optimiser _optimiser;
+    private readonly PretrainStep _step;
+    private readonly WeightDecaySchedule? _decay;
+    private readonly bool _resumed;
+    private long _bestStep;
+    private double _bestLoss = double.PositiveInfinity;
+
+    /// <summary>Opens a run: new, or with <paramref name="resume"/> at its newest checkpoint, from the start where there is none.</summary>
+    /// <param name="config">What to do.</param>
+    /// <param name="device">Where; it stays open.</param>
+    /// <param name="training">Batches of pairs to train on.</param>
+    /// <param name="validation">Batches to validate on, or null.</param>
+    /// <param name="folder">Folder of the run.</param>
+    /// <param name="resume">Go on with the run that the folder holds.</param>
+    /// <param name="batchesPerEpoch">Batches of an epoch, for a weight decay that moves by epochs; 0 where unknown.</param>
+    /// <param name="validationBatches">Batches that <paramref name="validation"/> has.</param>
+    /// <param name="clock">For limits and the wall times of event files; null takes the system's.</param>
+    /// <exception cref="InputDataException">The folder holds a run and <paramref name="resume"/> is false, or one of another configuration, or a damaged checkpoint.</exception>
+    /// <exception cref="ArgumentException">The configuration makes no sense.</exception>
+    public Trainer(TrainConfig config, Device device, IPairBatches training, IPairBatches? validation, string folder, bool resume = false, long batchesPerEpoch = 0, int validationBatches = int.MaxValue, TimeProvider? clock = null)
+    {
+        config.Validate();
+        (_config, _training, _validation, _clock) = (config, training, validation, clock ?? TimeProvider.System);
+        _validationBatches = Math.Min(config.ValidationBatches, validationBatches);
+        if (config.LargestDecay >= 0)
+        {
+            long perEpoch = config.StepsPerEpoch > 0 ? config.StepsPerEpoch : batchesPerEpoch / ((long)config.Accumulate * config.VirtualRanks);
+            if (perEpoch < 1) throw new ArgumentException("optimiser.max_wd moves by epochs; give optimiser.steps_per_epoch");
+            _decay = new(config.LargestDecay, config.Rates.Warmup, config.Steps, perEpoch);
+        }
+        _folder = new RunFolder(folder, resume);
+        TrainCheckpoint.Header? header = null;
+        string? newest = _folder.Newest?.File;
+        if (newest is not null)
+        {
+            header = TrainCheckpoint.ReadHeader(newest);
+            if (ConfigKeys.Differences(header.Config, config) is [var first, ..] different)
+                throw new InputDataException(folder, null, $"its run has another configuration ({first}{(different.Count > 1 ? $", and {different.Count - 1} more" : "")})", "give the same options, or another folder");
+            if (header.Step > config.Steps) throw new InputDataException(folder, null, $"its run has {header.Step} steps already, more than the {config.Steps} asked for", "give at least as many");
+        }
+        _store = new ParameterStore(device, config.DType);
+        try
+        {
+            _model = new PretrainModel(_store, config.Encoder, config.Model);
+            _model.Initialise(config.Seed);
+            _optimiser = new Optimiser(device, _model.Groups(config.ModelRate, config.ModelDecay, config.HeadRate, config.HeadDecay), config.Optimiser);
+            _step = new PretrainStep(_model, _store, config.Step);
+            if (header is null) return;
+            TrainCheckpoint.Load(newest!, _model, _optimiser, header.Step);
+            (Step, _bestStep, _bestLoss, _resumed) = (header.Step, header.BestStep, header.BestLoss, true);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Steps done.</summary>
+    public long Step { get; private set; }
+
+    /// <summary>True where the run went on from a checkpoint.</summary>
+    public bool Resumed => _resumed;
+
+    /// <summary>The model, as it is now.</summary>
+    public PretrainModel Model => _model;
+
+    /// <summary>Trains until the end, a limit, or cancellation. A checkpoint is written in each case.</summary>
+    /// <param name="limits">Limits of this call.</param>
+    /// <param name="report">Called after every step.</param>
+    /// <param name="cancel">Ends the call after the step in work.</param>
+    /// <exception cref="DivergedException">A number that is not finite arose; nothing is written, and what was written stays.</exception>
+    /// <exception cref="IOException">A file cannot be written; the newest checkpoint is still whole.</exception>
+    public TrainEnd Run(TrainLimits? limits = null, Action<TrainProgress>? report = null, CancellationToken cancel = default)
+    {
+        limits ??= new();
+        long start = _clock.GetTimestamp(), saved = _resumed ? Step : -1;
+        _folder.SaveConfig(_config);
+        using var log = new RunLog(_folder.LogPath, Step);
+        using var events = new TensorBoard(_folder.EventsPath, Step, _clock);
+        while (Step < _config.Steps)
+        {
+            bool limit = Step >= limits.StopAt || _clock.GetElapsedTime(start) >= limits.Time;
+            if (limit || cancel.IsCancellationRequested)
+            {
+                Save(log, ref saved);
+                return cancel.IsCancellationRequested ? TrainEnd.Interrupted : TrainEnd.Stopped;
+            }
+            var progress = Advance(log, events);
+            report?.Invoke(progress);
+            if (_config.CheckpointEvery > 0 && Step % _config.CheckpointEvery == 0) Save(log, ref saved);
+        }
+        Save(log, ref saved);
+        TrainCheckpoint.Export(_model, _optimiser, Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(_folder.Path)))).SaveHuggingFace(_folder.FinalPath);
+        return TrainEnd.Finished;
+    }
+
+    private void Save(RunLog log, ref long saved)
+    {
+        if (saved == Step) return;
+        log.Save();
+        _folder.Save(_model, _optimiser, new(Step, _config, _bestStep, _bestLoss));
+        saved = Step;
+    }
+
+    private TrainProgress Advance(RunLog log, TensorBoard events)
+    {
+        var weights = _config.WeightsAt(Step);
+        double factor = _config.Rates.Factor(Step);
+        _model.ClearGrads();
+        var parts = new StepLosses[_config.Accumulate];
+        var batches = new TrainBatch[_config.Accumulate][];
+        for (int a = 0; a < parts.Length; a++)
+        {
+            batches[a] = [.. Enumerable.Range(0, _config.VirtualRanks).Select(r => Batch(_training, (Step * _config.Accumulate + a) * _config.VirtualRanks + r, 0))];
+            parts[a] = _step.Run(batches[a], weights, 1.0 / _config.Accumulate);
+        }
+        var losses = Mean(parts);
+        double norm = _optimiser.GradientNorm();
+        if (!double.IsFinite(losses.Total) || !double.IsFinite(norm)) throw Diverged(batches, weights, losses.Total, norm);
+        _optimiser.Step(factor, _decay is null ? null : wd => _decay.At(wd, Step));
+        Step++;
+        var validation = _validation is not null && _validationBatches > 0 && _config.ValidateEvery > 0 && Step % _config.ValidateEvery == 0 ? Validate(weights) : null;
+        double rate = _config.ModelRate * factor;
+        log.Add(json => Describe(json, losses, rate, norm, validation));
+        events.Add(Step, [.. Scalars(losses, rate, norm, validation)]);
+        long nucleotides = batches.Sum(ranks => ranks.Sum(b => b.Pairs.Lengths.Sum(l => (long)l)));
+        return new(Step, losses, nucleotides, validation);
+    }
+
+    private TrainBatch Batch(IPairBatches source, long number, long masks) => TrainBatch.Of(source.Batch(number), _config.Masking, _config.Seed, number + masks);
+
+    private ValidationResult Validate(in LossWeights weights)
+    {
+        var result = Validation.Run(_model, _store, _config, weights, Enumerable.Range(0, _validationBatches).Select(i => Batch(_validation!, i, ValidationNumbers)));
+        if (result.Loss < _bestLoss) (_bestStep, _bestLoss) = (Step, result.Loss);
+        return result;
+    }
+
+    private static StepLosses Mean(StepLosses[] parts)
+    {
+        if (parts.Length == 1) return parts[0];
+        double Of(Func<StepLosses, double> value) => parts.Average(value);
+        return new()
+        {
+            Total = Of(p => p.Total), Contrastive = [.. parts[0].Contrastive.Select((_, h) => Of(p => p.Contrastive[h]))], MaskedLanguage = Of(p => p.MaskedLanguage), SpliceCodon = Of(p => p.SpliceCodon),
+            Ranks = [.. parts[0].Ranks.Select((_, r) => Of(p => p.Ranks[r]))], Accuracy = Of(p => p.Accuracy), PositiveSimilarity = Of(p => p.PositiveSimilarity), NegativeSimilarity = Of(p => p.NegativeSimilarity),
+        };
+    }
+
+    private DivergedException Diverged(TrainBatch[][] batches, in LossWeights weights, double loss, double norm)
+    {
+        string where = string.Create(CultureInfo.InvariantCulture, $"the loss is {loss} and the norm of the gradients {norm}");
+        var search = new NonFinite(_model, _step);
+        for (int a = 0; a < batches.Length; a++)
+        {
+            try
+            {
+                if (search.Parameter() is { } broken) where = $"parameter {broken} is not finite";
+                _model.ClearGrads();
+                _step.Run(batches[a], weights, 1, search.Look);
+            }
+            catch (NonFinite.FoundException found)
+            {
+                where = found.Message + (batches.Length > 1 ? $" (batch {a} of the step's {batches.Length})" : "");
+                break;
+            }
+        }
+        return new($"step {Step + 1} (batch {Step * _config.Accumulate * _config.VirtualRanks}): {where}; nothing was written" +
+            (_folder.Newest is { } newest ? $", the last checkpoint is that of step {newest.Step}" : ", there is no checkpoint yet") + "; lower the learning rate, or set optimiser.clip_norm");
+    }
+
+    private void Describe(Utf8JsonWriter json, StepLosses losses, double rate, double norm, ValidationResult? validation)
+    {
+        json.WriteNumber("step", Step);
+        foreach (var (tag, value) in Scalars(losses, rate, norm, null)) json.WriteNumber(tag, value);
+        if (validation is null) return;
+        json.WriteStartObject("validation");
+        foreach (var (tag, value) in Scalars(validation)) json.WriteNumber(tag, value);
+        json.WriteNumber("pairs", validation.Pairs);
+        json.WriteEndObject();
+    }
+
+    private IEnumerable<(string Tag, double Value)> Scalars(StepLosses losses, double rate, double norm, ValidationResult? validation)
+    {
+        yield return ("loss", losses.Total);
+        yield return ("lr", rate);
+        yield return ("grad_norm", norm);
+        if (_config.Contrastive)
+        {
+            yield return (losses.Contrastive.Length > 1 ? "contrastive_splice_self" : "contrastive", losses.Contrastive[0]);
+            if (losses.Contrastive.Length > 1) yield return ("contrastive_ortholog", losses.Contrastive[1]);
+            yield return ("accuracy", losses.Accuracy);
+            yield return ("positive_similarity", losses.PositiveSimilarity);
+            yield return ("negative_similarity", losses.NegativeSimilarity);
+        }
+        if (_config.MaskedBases) yield return ("masked_bases", losses.MaskedLanguage);
+        if (_config.SpliceCodon) yield return ("splice_codon", losses.SpliceCodon);
+        if (validation is not null)
+            foreach (var (tag, value) in Scalars(validation)) yield return ("validation/" + tag, value);
+    }
+
+    private IEnumerable<(string Tag, double Value)> Scalars(ValidationResult v)
+    {
+        yield return ("loss", v.Loss);
+        if (_config.Contrastive) yield return ("contrastive", v.Contrastive);
+        if (_config.MaskedBases) yield return ("masked_bases", v.MaskedBases);
+        yield return ("retrieval", v.Retrieval);
+        yield return ("alignment", v.Alignment);
+        yield return ("uniformity", v.Uniformity);
+    }
+
+    /// <summary>Frees the model.</summary>
+    public void Dispose()
+    {
+        _step?.Dispose();
+        _optimiser?.Dispose();
+        _store.Dispose();
+    }
+}

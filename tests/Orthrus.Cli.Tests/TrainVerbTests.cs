@@ -1,0 +1,177 @@
+using System.Text;
+using System.Text.Json;
+
+namespace Orthrus.Cli.Tests;
+
+/// <summary>orthrus train from the outside: options, files, interruptions, kills.</summary>
+public sealed class TrainVerbTests : IDisposable
+{
+    private static readonly string[] Quick = ["--set", "model.width=16", "--set", "model.head_body=16", "--set", "data.pairs=6", "--set", "data.crop=48", "--set", "run.validate_every=0", "--threads", "2"];
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("orthrus-train-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    private string PathOf(string name) => Path.Combine(_folder, name);
+
+    /// <summary>A corpus of synthetic genes with three isoforms each.</summary>
+    private string Corpus()
+    {
+        string corpus = PathOf("c.safetensors");
+        if (File.Exists(corpus)) return corpus;
+        var random = new Random(3);
+        var fasta = new StringBuilder();
+        var table = new StringBuilder("transcript_id\tgene_id\tspecies\tcds_start\tcds_end\texon_junctions\tsplit\n");
+        for (int gene = 0; gene < 24; gene++)
+        {
+            string[] exons = [.. Enumerable.Range(0, 5).Select(_ => new string([.. Enumerable.Range(0, 14 + random.Next(8)).Select(_ => "ACGT"[random.Next(4)])]))];
+            for (int without = 1; without < 4; without++)
+            {
+                string[] kept = [.. exons.Where((_, e) => e != without)];
+                int[] ends = [.. kept.Take(3).Select((_, e) => kept.Take(e + 1).Sum(x => x.Length))];
+                fasta.Append($">g{gene}.{without}\n{string.Concat(kept)}\n");
+                table.Append($"g{gene}.{without}\tg{gene}\thuman\t3\t33\t{string.Join(',', ends)}\t{(gene < 20 ? "train" : "validation")}\n");
+            }
+        }
+        File.WriteAllText(PathOf("t.fa"), fasta.ToString());
+        File.WriteAllText(PathOf("t.tsv"), table.ToString());
+        CliRun.Of("corpus", "--transcripts", PathOf("t.fa"), "--table", PathOf("t.tsv"), "-o", corpus).Succeeded();
+        return corpus;
+    }
+
+    private string[] Command(string run, int steps, params string[] more) => ["train", "--corpus", Corpus(), "--preset", "tiny", "-o", PathOf(run), "--steps", $"{steps}", "--seed", "1", .. Quick, .. more];
+
+    private byte[] Model(string run) => File.ReadAllBytes(Path.Combine(PathOf(run), "final", "model.safetensors"));
+
+    private JsonElement[] Log(string run) => [.. File.ReadAllLines(Path.Combine(PathOf(run), "log.jsonl")).Select(l => JsonDocument.Parse(l).RootElement.Clone())];
+
+    [Fact]
+    public void A_run_writes_log_checkpoints_and_a_model_that_embeds()
+    {
+        var run = CliRun.Of(Command("run", 30)).Succeeded();
+        Assert.Contains("30 steps done", run.Error);
+        var log = Log("run");
+        Assert.Equal(Enumerable.Range(1, 30), log.Select(l => l.GetProperty("step").GetInt32()));
+        Assert.All(log, l => Assert.True(l.GetProperty("loss").GetDouble() is > -50 and < 50 && l.GetProperty("lr").GetDouble() > 0));
+        Assert.True(File.Exists(Path.Combine(PathOf("run"), "checkpoints", "step-00000030.safetensors")));
+        Assert.NotEmpty(Directory.GetFiles(Path.Combine(PathOf("run"), "events")));
+        CliRun.Of("embed", PathOf("t.fa"), "--tracks", PathOf("t.tsv"), "--model", Path.Combine(PathOf("run"), "final"), "-o", PathOf("e.npy"), "--quiet").Succeeded();
+        // The configuration of the run is one that can be given again.
+        CliRun.Of("train", "--corpus", Corpus(), "--config", Path.Combine(PathOf("run"), "config.yaml"), "-o", PathOf("again"), "--quiet").Succeeded();
+        Assert.Equal(Model("run"), Model("again"));
+    }
+
+    [Fact]
+    public void Fifty_steps_are_twenty_five_and_twenty_five()
+    {
+        CliRun.Of(Command("whole", 50, "--quiet")).Succeeded();
+        Assert.Contains("stopped after step 25", CliRun.Of(Command("halves", 50, "--stop-at", "25")).Succeeded().Error);
+        CliRun.Of(Command("halves", 50, "--resume", "--quiet")).Succeeded();
+        CliRun.Of(Command("longer", 25, "--quiet")).Succeeded();
+        CliRun.Of([.. Command("longer", 50, "--resume", "--quiet"), "--threads", "1"]).Succeeded();
+        foreach (string run in new[] { "halves", "longer" })
+        {
+            Assert.Equal(Model("whole"), Model(run));
+            Assert.Equal(File.ReadAllBytes(Path.Combine(PathOf("whole"), "log.jsonl")), File.ReadAllBytes(Path.Combine(PathOf(run), "log.jsonl")));
+        }
+        Assert.Contains("50 steps done", CliRun.Of(Command("whole", 50, "--resume")).Succeeded().Error);
+    }
+
+    [Fact]
+    public void Ctrl_C_saves_and_says_so()
+    {
+        var run = CliRun.Of(Command("run", 20), new CancellationToken(canceled: true));
+        Assert.Equal(130, run.Code);
+        Assert.Contains("interrupted after step 0, which is saved; the same command with --resume goes on", run.ErrorLines[^1]);
+        Assert.True(File.Exists(Path.Combine(PathOf("run"), "checkpoints", "step-00000000.safetensors")));
+        CliRun.Of(Command("run", 20, "--resume", "--quiet")).Succeeded();
+        CliRun.Of(Command("whole", 20, "--quiet")).Succeeded();
+        Assert.Equal(Model("whole"), Model("run"));
+    }
+
+    [Theory]
+    [InlineData(3)]
+    [Trait("tier", "fast")]
+    public void A_killed_run_ends_in_the_same_bytes(int kills) => Kill(kills);
+
+    [Theory]
+    [InlineData(20)]
+    [Trait("tier", "long")]
+    public void A_run_killed_many_times_ends_in_the_same_bytes(int kills) => Kill(kills);
+
+    private void Kill(int kills)
+    {
+        ChildProcess.NeedUnix();
+        string[] options = ["--set", "run.checkpoint_every=4", "--quiet"];
+        CliRun.Of(Command("whole", 40, options)).Succeeded();
+        var random = new Random(8);
+        int killed = 0;
+        for (int k = 0; k < kills; k++)
+        {
+            string name = "killed" + k;
+            // As long as a run takes, start-up included, from the first moment to the last.
+            using (var p = ChildProcess.Start(Command(name, 40, options)))
+            {
+                var wait = TimeSpan.FromMilliseconds(random.Next(100, 2500));
+                if (!p.WaitForExit(wait))
+                {
+                    ChildProcess.Signal(p, ChildProcess.Kill);
+                    killed++;
+                }
+                p.WaitForExit();
+            }
+            CliRun.Of(Command(name, 40, [.. options, "--resume"])).Succeeded();
+            Assert.Equal(Model("whole"), Model(name));
+            Assert.Equal(File.ReadAllBytes(Path.Combine(PathOf("whole"), "log.jsonl")), File.ReadAllBytes(Path.Combine(PathOf(name), "log.jsonl")));
+            Assert.Equal(File.ReadAllBytes(Path.Combine(PathOf("whole"), "checkpoints", "step-00000040.safetensors")), File.ReadAllBytes(Path.Combine(PathOf(name), "checkpoints", "step-00000040.safetensors")));
+        }
+        Assert.True(killed > 0, "no run was killed before its end");
+    }
+
+    [Fact]
+    public void The_configuration_is_printed_and_can_be_read_again()
+    {
+        string printed = CliRun.Of("train", "--preset", "v1-6track,lower-lr", "--seed", "7", "--print-config").Succeeded().Out;
+        Assert.Contains("  model_lr: 0.0001", printed);
+        Assert.Contains("  seed: 7", printed);
+        File.WriteAllText(PathOf("c.yaml"), printed);
+        Assert.Equal(printed, CliRun.Of("train", "--config", PathOf("c.yaml"), "--print-config").Succeeded().Out);
+    }
+
+    [Theory]
+    [InlineData(2, "--preset is missing", "--corpus", "x", "-o", "r")]
+    [InlineData(2, "--corpus is missing", "--preset", "tiny", "-o", "r")]
+    [InlineData(2, "--output is missing", "--preset", "tiny", "--corpus", "x")]
+    [InlineData(2, "there is no preset nosuch", "--preset", "nosuch", "--corpus", "x", "-o", "r")]
+    [InlineData(2, "nearest is", "--preset", "tiny", "--set", "loss.tua=1", "--corpus", "x", "-o", "r")]
+    [InlineData(2, "want KEY=VALUE", "--preset", "tiny", "--set", "loss.tau", "--corpus", "x", "-o", "r")]
+    [InlineData(2, "model.tracks", "--preset", "tiny", "--set", "model.tracks=5", "--corpus", "x", "-o", "r")]
+    [InlineData(2, "bf16 is for GPUs", "--preset", "tiny", "--set", "run.dtype=bf16", "--corpus", "x", "-o", "r")]
+    [InlineData(2, "--threads 0", "--preset", "tiny", "--threads", "0", "--corpus", "x", "-o", "r")]
+    [InlineData(3, "nosuch.safetensors", "--preset", "tiny", "--corpus", "nosuch.safetensors", "-o", "r")]
+    public void Mistakes_are_one_line(int code, string says, params string[] args)
+    {
+        var run = CliRun.Of(["train", .. args.Select(a => a == "r" ? PathOf("r") : a)]);
+        Assert.Equal(code, run.Code);
+        Assert.Contains(says, Assert.Single(run.ErrorLines));
+        Assert.False(Directory.Exists(PathOf("r")));
+    }
+
+    [Fact]
+    public void A_mistake_in_a_file_is_named_with_its_line()
+    {
+        File.WriteAllText(PathOf("c.yaml"), "preset: tiny\nloss:\n  tua: 1\n");
+        var run = CliRun.Of("train", "--config", PathOf("c.yaml"), "--corpus", "x", "-o", PathOf("r"));
+        Assert.Equal(3, run.Code);
+        Assert.Contains("c.yaml, line 3: there is no key loss.tua", Assert.Single(run.ErrorLines));
+    }
+
+    [Fact]
+    public void A_run_is_not_written_over_by_chance()
+    {
+        CliRun.Of(Command("run", 2, "--quiet")).Succeeded();
+        var run = CliRun.Of(Command("run", 2));
+        Assert.Equal(3, run.Code);
+        Assert.Contains("--resume", run.ErrorLines[^1]);
+    }
+}

@@ -1,0 +1,252 @@
+using System.Text.Json;
+using Orthrus.Mamba;
+using Orthrus.Tensor;
+
+namespace Orthrus.Train.Tests.Training;
+
+/// <summary>Runs: the same bytes whatever the threads, stops and deaths in between; what a run leaves behind.</summary>
+public sealed class TrainerTests : IDisposable
+{
+    private static readonly TrainConfig Small = TrainPresets.Find("tiny") with
+    {
+        Width = 16, Layers = 2, HeadBody = 16, HeadOut = 8, Steps = 12, CheckpointEvery = 5, Keep = 2, ValidateEvery = 4, ValidationBatches = 2, WarmupSteps = 3, Seed = 5,
+    };
+
+    private readonly string _root = Directory.CreateTempSubdirectory("orthrus-train-").FullName;
+
+    public void Dispose() => Directory.Delete(_root, recursive: true);
+
+    private string Folder(string name) => Path.Combine(_root, name);
+
+    private static Trainer Open(TrainConfig config, Device device, string folder, bool resume = false) =>
+        new(config, device, new Families(24, 6), new Families(24, 6, shift: 1000), folder, resume);
+
+    private static TrainEnd Train(TrainConfig config, string folder, bool resume = false, TrainLimits? limits = null, int threads = 1, Action<TrainProgress>? report = null)
+    {
+        using var device = new CpuDevice(threads);
+        using var trainer = Open(config, device, folder, resume);
+        return trainer.Run(limits, report);
+    }
+
+    /// <summary>Every file of a run but the event files, whose records hold the time.</summary>
+    private static SortedDictionary<string, byte[]> Files(string folder) => new(
+        Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(folder, f)).Where(f => !f.StartsWith("events", StringComparison.Ordinal))
+            .ToDictionary(f => f, f => File.ReadAllBytes(Path.Combine(folder, f))), StringComparer.Ordinal);
+
+    private static void SameFiles(string a, string b)
+    {
+        var (first, second) = (Files(a), Files(b));
+        Assert.Equal(first.Keys, second.Keys);
+        foreach (var (name, bytes) in first) Assert.True(bytes.AsSpan().SequenceEqual(second[name]), $"{name} differs");
+    }
+
+    private string Whole(TrainConfig config)
+    {
+        string folder = Folder("whole");
+        Assert.Equal(TrainEnd.Finished, Train(config, folder));
+        return folder;
+    }
+
+    public static TheoryData<string> Kinds => ["contrastive", "masked", "dual ema", "parts accumulated", "ranks", "bases to tracks"];
+
+    private static TrainConfig Kind(string kind) => kind switch
+    {
+        "masked" => Small with { MaskedBases = true, MaskedBody = 16, ContrastiveEnd = 0.2, MaskedStart = 0.1, WeightSteps = 6, MaskedStatistics = true },
+        "dual ema" => Small with { DualHeads = true, OrthologWeight = 0.8, Ema = 0.9, Exempt = true, LargestDecay = 1e-2, StepsPerEpoch = 3 },
+        "parts accumulated" => Small with { MicroPairs = 2, Accumulate = 2, Recompute = true, MaskedBases = true, MaskedBody = 16 },
+        "ranks" => Small with { VirtualRanks = 2, Gather = GatherGradient.OwnRank, Form = Dcl.Form.Joint, MaskedBases = true, MaskedBody = 16, MicroPairs = 4 },
+        "bases to tracks" => Small with { Tracks = 4, SpliceCodon = true, Decoupled = false, ClipValue = 0.1, DclwSigma = 0.5 },
+        _ => Small,
+    };
+
+    [Theory, MemberData(nameof(Kinds))]
+    public void One_thread_and_two_and_a_stop_in_between_give_the_same_bytes(string kind)
+    {
+        var config = Kind(kind);
+        string whole = Whole(config), stopped = Folder("stopped");
+        // At 7 there is no regular checkpoint, and it is between two validations.
+        Assert.Equal(TrainEnd.Stopped, Train(config, stopped, limits: new() { StopAt = 7 }, threads: 2));
+        Assert.False(Directory.Exists(Path.Combine(stopped, "final")));
+        Assert.Equal(TrainEnd.Finished, Train(config, stopped, resume: true));
+        Assert.Equal(File.ReadAllBytes(Path.Combine(whole, "log.jsonl")), File.ReadAllBytes(Path.Combine(stopped, "log.jsonl")));
+        foreach (string file in new[] { "final/model.safetensors", "final/config.json", "checkpoints/step-00000012.safetensors", "config.yaml" })
+            Assert.True(File.ReadAllBytes(Path.Combine(whole, file)).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(stopped, file))), $"{file} differs");
+    }
+
+    [Fact]
+    public void Two_runs_leave_the_same_files()
+    {
+        string whole = Whole(Small), again = Folder("again");
+        Train(Small, again);
+        SameFiles(whole, again);
+        Train(Small with { Seed = 6 }, Folder("other"));
+        Assert.NotEqual(File.ReadAllBytes(Path.Combine(whole, "final", "model.safetensors")), File.ReadAllBytes(Path.Combine(Folder("other"), "final", "model.safetensors")));
+    }
+
+    [Fact]
+    public void A_run_that_is_extended_goes_on_as_if_it_had_been_long_from_the_start_where_the_rate_does_not_depend_on_the_steps()
+    {
+        string whole = Whole(Small), extended = Folder("extended");
+        Train(Small with { Steps = 6 }, extended);
+        Train(Small, extended, resume: true);
+        Assert.Equal(File.ReadAllBytes(Path.Combine(whole, "final", "model.safetensors")), File.ReadAllBytes(Path.Combine(extended, "final", "model.safetensors")));
+        Assert.Equal(File.ReadAllBytes(Path.Combine(whole, "log.jsonl")), File.ReadAllBytes(Path.Combine(extended, "log.jsonl")));
+    }
+
+    [Fact]
+    public void A_run_that_dies_after_any_step_ends_in_the_same_bytes()
+    {
+        string whole = Whole(Small);
+        for (int dies = 1; dies <= 12; dies++)
+        {
+            string folder = Folder("dies" + dies);
+            Assert.Throws<TimeoutException>(() => Train(Small, folder, report: p =>
+            {
+                if (p.Step == dies) throw new TimeoutException();
+            }));
+            // What a killed process leaves besides: half a line, half a checkpoint.
+            File.AppendAllText(Path.Combine(folder, "log.jsonl"), "{\"step\":13,\"lo");
+            File.WriteAllText(Path.Combine(folder, "checkpoints", "step-00000099.safetensors.partial"), "half");
+            Assert.Equal(TrainEnd.Finished, Train(Small, folder, resume: true));
+            SameFiles(whole, folder);
+        }
+    }
+
+    [Fact]
+    public void A_full_disk_during_a_checkpoint_loses_nothing()
+    {
+        if (!File.Exists("/dev/full")) Assert.Skip("needs /dev/full");
+        string whole = Whole(Small), folder = Folder("full");
+        var error = Assert.ThrowsAny<IOException>(() => Train(Small, folder, report: p =>
+        {
+            if (p.Step == 10) File.CreateSymbolicLink(Path.Combine(folder, "checkpoints", "step-00000010.safetensors.partial"), "/dev/full");
+        }));
+        Assert.Equal(28, error.HResult);
+        Assert.Equal(["step-00000005.safetensors"], Directory.GetFiles(Path.Combine(folder, "checkpoints")).Select(Path.GetFileName));
+        Assert.Equal(TrainEnd.Finished, Train(Small, folder, resume: true));
+        SameFiles(whole, folder);
+    }
+
+    [Fact]
+    public void The_last_checkpoints_and_the_best_are_kept()
+    {
+        string folder = Whole(Small with { CheckpointEvery = 1, ValidateEvery = 2, Keep = 3 });
+        using var log = JsonDocument.Parse("[" + string.Join(',', File.ReadAllLines(Path.Combine(folder, "log.jsonl"))) + "]");
+        var validated = log.RootElement.EnumerateArray().Where(l => l.TryGetProperty("validation", out _)).Select(l => (Step: l.GetProperty("step").GetInt64(), Loss: l.GetProperty("validation").GetProperty("loss").GetDouble())).ToArray();
+        Assert.Equal([2, 4, 6, 8, 10, 12], validated.Select(v => v.Step));
+        long best = validated.MinBy(v => v.Loss).Step;
+        long[] last = [.. new long[] { 12, 11, 10, 9 }.Where(s => s != best).Take(3)];
+        Assert.Equal(last.Append(best).Order().Select(s => $"step-{s:D8}.safetensors"), Directory.GetFiles(Path.Combine(folder, "checkpoints")).Select(Path.GetFileName).Order());
+    }
+
+    [Fact]
+    public void The_log_has_a_line_a_step_and_the_loss_falls()
+    {
+        string folder = Whole(Small with { Steps = 60, ModelRate = 5e-3, HeadRate = 5e-3, CheckpointEvery = 0, ValidateEvery = 20 });
+        using var log = JsonDocument.Parse("[" + string.Join(',', File.ReadAllLines(Path.Combine(folder, "log.jsonl"))) + "]");
+        var lines = log.RootElement.EnumerateArray().ToArray();
+        Assert.Equal(Enumerable.Range(1, 60).Select(s => (long)s), lines.Select(l => l.GetProperty("step").GetInt64()));
+        double First(string key) => lines.Take(5).Average(l => l.GetProperty(key).GetDouble());
+        double Last(string key) => lines.TakeLast(5).Average(l => l.GetProperty(key).GetDouble());
+        Assert.True(Last("loss") < First("loss") - 0.5, $"{First("loss")} to {Last("loss")}");
+        Assert.True(Last("accuracy") > 0.5, $"{Last("accuracy")}");
+        Assert.Equal(0.1 * 5e-3, lines[0].GetProperty("lr").GetDouble(), 1e-12);
+        double[] retrieval = [.. lines.Where(l => l.TryGetProperty("validation", out _)).Select(l => l.GetProperty("validation").GetProperty("retrieval").GetDouble())];
+        Assert.Equal(3, retrieval.Length);
+        Assert.True(retrieval[^1] > 0.4, $"{retrieval[^1]}");
+    }
+
+    [Fact]
+    public void The_final_folder_is_a_model()
+    {
+        string folder = Whole(Kind("masked"));
+        var model = OrthrusModel.Load(Path.Combine(folder, "final"));
+        Assert.Equal((16, 2, 6), (model.Config.DModel, model.Config.NLayer, model.Config.NTracks));
+        Assert.True(model.Trained);
+        Assert.Equal("sequence_head", Assert.Single(model.DescribeHeads()).Name);
+        var checkpoint = SafeTensors.Read(Path.Combine(folder, "checkpoints", "step-00000012.safetensors"), out _);
+        foreach (var t in model.Encoder) Assert.Equal(checkpoint["model." + t.Name].ToBytes(), t.ToBytes());
+    }
+
+    [Fact]
+    public void The_running_mean_of_the_weights_is_the_result_where_there_is_one()
+    {
+        var config = Small with { Ema = 0.75, Steps = 3, CheckpointEvery = 1, Keep = 9, ValidateEvery = 0 };
+        string folder = Whole(config);
+        const string name = "model.layers.0.mixer.in_proj.weight";
+        using var device = new CpuDevice(1);
+        using var store = new Autograd.ParameterStore(device, DType.F32);
+        var initial = new PretrainModel(store, config.Encoder, config.Model);
+        initial.Initialise(config.Seed);
+        float[] want = initial.NamedParameters().Single(p => p.Key == name).Value.Value.ToArray<float>();
+        for (int step = 1; step <= 3; step++)
+        {
+            float[] now = SafeTensors.Read(Path.Combine(folder, "checkpoints", $"step-{step:D8}.safetensors"), out _)[name].ToSingle();
+            for (int i = 0; i < want.Length; i++) want[i] = 0.75f * want[i] + 0.25f * now[i];
+        }
+        Assert.Equal(want, OrthrusModel.Load(Path.Combine(folder, "final")).Encoder[name["model.".Length..]].ToSingle());
+    }
+
+    [Fact]
+    public void A_folder_with_a_run_is_not_written_over_and_another_configuration_does_not_go_on()
+    {
+        string folder = Whole(Small);
+        Assert.Contains("--resume", Assert.Throws<Rna.InputDataException>(() => Train(Small, folder)).Message);
+        var e = Assert.Throws<Rna.InputDataException>(() => Train(Small with { Tau = 0.2, ModelRate = 1 }, folder, resume: true));
+        Assert.Contains("loss.tau: 0.1, now 0.2, and 1 more", e.Message);
+        Assert.Contains("12 steps already", Assert.Throws<Rna.InputDataException>(() => Train(Small with { Steps = 11 }, folder, resume: true)).Message);
+    }
+
+    [Fact]
+    public void Numbers_that_are_not_finite_stop_the_run_and_change_no_file()
+    {
+        string folder = Folder("diverges");
+        Train(Small, folder, limits: new() { StopAt = 6 });
+        var before = Files(folder);
+        using var device = new CpuDevice(1);
+        using (var trainer = Open(Small, device, folder, resume: true))
+        {
+            // Finite itself, but products with it are not.
+            var weight = trainer.Model.NamedParameters().Single(p => p.Key == "model.layers.1.mixer.in_proj.weight").Value.Value;
+            weight.AsSpan<float>().Fill(3e38f);
+            var e = Assert.Throws<DivergedException>(() => trainer.Run());
+            Assert.Contains("step 7", e.Message);
+            Assert.Contains("the result of linear with model.layers.1.mixer.in_proj.weight", e.Message);
+            Assert.Matches("pair [0-5], view [01]", e.Message);
+            Assert.Contains("last checkpoint is that of step 6", e.Message);
+        }
+        var after = Files(folder);
+        Assert.Equal(before.Keys, after.Keys);
+        foreach (var (name, bytes) in before) Assert.True(bytes.AsSpan().SequenceEqual(after[name]), $"{name} was changed");
+        Assert.Equal(TrainEnd.Finished, Train(Small, folder, resume: true));
+        Assert.Equal(File.ReadAllBytes(Path.Combine(Whole(Small), "final", "model.safetensors")), File.ReadAllBytes(Path.Combine(folder, "final", "model.safetensors")));
+    }
+
+    [Fact]
+    public void A_gradient_that_is_not_finite_is_named()
+    {
+        using var device = new CpuDevice(1);
+        using var trainer = Open(Small, device, Folder("gradient"));
+        // The loss is finite: large activations meet weights that make a tiny projection, whose gradient is divided by its norm and multiplied with the activations.
+        Tensor.Tensor Of(string layer) => trainer.Model.NamedParameters().Single(p => p.Key == $"contrastive_projection_head.layers.{layer}.weight").Value.Value;
+        Of("3").AsSpan<float>().Fill(1e30f);
+        foreach (ref float w in Of("4").AsSpan<float>()) w *= 4e-43f;
+        var e = Assert.Throws<DivergedException>(() => trainer.Run());
+        Assert.Contains("a gradient of", e.Message);
+        Assert.Contains("no checkpoint yet", e.Message);
+    }
+
+    [Fact]
+    public void Steps_leave_no_memory_in_use()
+    {
+        using var device = new CpuDevice(1);
+        using var trainer = Open(Kind("parts accumulated"), device, Folder("memory"));
+        int blocks = 0;
+        trainer.Run(report: p =>
+        {
+            if (p.Step == 2) blocks = device.LiveBlocks;
+            else if (p.Step > 2) Assert.Equal(blocks, device.LiveBlocks);
+        });
+        Assert.True(blocks > 0);
+    }
+}
