@@ -29,6 +29,9 @@ public sealed record GradCheckOptions
     /// <summary>Devices to check on instead of CPUs of some thread counts: one or several of the same kind, which must agree in every bit. They stay open.</summary>
     public IReadOnlyList<Device>? Devices { get; init; }
 
+    /// <summary>Whether a call that allocates managed memory in steady state is a finding.</summary>
+    public bool Allocations { get; init; } = true;
+
     /// <summary>Elements in front of and behind each operand. Odd by default: operands then do not begin at a vector's boundary, as rows of a larger tensor need not.</summary>
     public int Margin { get; init; } = 17;
 }

@@ -58,7 +58,7 @@ internal sealed class SampleCheck
                 if (Wanted(i)) Derivative(i, [(DType.F32, g32[i]), (DType.F64, g64[i]), (DType.BF16, g16[i])], ref single, ref full, ref half);
             // Its memory has no guard zones, so that a kernel which writes astray must not come here.
             foreach (var dtype in _options.DTypes)
-                if (_problems.Count == 0) CheckAllocations(dtype);
+                if (_options.Allocations && _problems.Count == 0) CheckAllocations(dtype);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {

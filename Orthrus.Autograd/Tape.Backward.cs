@@ -73,7 +73,7 @@ public sealed unsafe partial class Tape
         int pending = tape.InputGrads(node, inputGrads, scope);
         var attr = Unsafe.ReadUnaligned<TAttr>(ref tape._attrs[node.Attr]);
         Op.Backward<TOp, TAttr>(scope, ((ReadOnlySpan<Tensor>)inputs)[..node.Inputs], ((ReadOnlySpan<Tensor>)outputs)[..node.Outputs],
-            ((ReadOnlySpan<Tensor>)outputGrads)[..node.Outputs], ((ReadOnlySpan<Tensor>)inputGrads)[..node.Inputs], attr);
+            ((ReadOnlySpan<Tensor>)outputGrads)[..node.Outputs], ((ReadOnlySpan<Tensor>)inputGrads)[..node.Inputs], attr, node.Workspace < 0 ? Tensor.None : tape._values[node.Workspace].Tensor);
         for (int i = 0; pending != 0; i++, pending >>= 1)
             if ((pending & 1) != 0) tape.AddGrad(tape._operands[node.Operands + i], inputGrads[i]);
     }
@@ -163,9 +163,10 @@ public sealed unsafe partial class Tape
         else if (root.Grad.IsNone) root.Grad = _scope.Empty(root.Tensor.Shape, root.Tensor.DType);
     }
 
-    /// <summary>After a node's backward nobody reads its results' gradients any more, nor results whose frame has ended.</summary>
+    /// <summary>After a node's backward nobody reads its results' gradients any more, nor its workspace, nor results whose frame has ended.</summary>
     private void ReleaseOutputs(int n)
     {
+        if (_nodes[n].Workspace >= 0) Release(ref _values[_nodes[n].Workspace]);
         for (int k = 0; k < _nodes[n].Outputs; k++)
         {
             int index = _operands[_nodes[n].Operands + _nodes[n].Inputs + k];

@@ -78,7 +78,8 @@ public sealed unsafe partial class Tape : IDisposable
     private struct Node
     {
         internal delegate*<Tape, int, void> Backward;
-        internal int Operands, Inputs, Outputs, Attr;
+        /// <summary>Where operands and results stand among the operands; the options among the options; the workspace among the values, -1 for none.</summary>
+        internal int Operands, Inputs, Outputs, Attr, Workspace;
     }
 
     /// <summary>A tensor through which no gradient flows. The tape does not own it; it must live as long as the tape needs it.</summary>
@@ -175,7 +176,7 @@ public sealed unsafe partial class Tape : IDisposable
                 throw new GradientException($"{TOp.Name} has no gradient with respect to {signature.Inputs[i].Name}: pass Tape.Detach of it");
             gradient = true;
         }
-        Op.Forward<TOp, TAttr>(_scope, ((ReadOnlySpan<Tensor>)tensors)[..inputs.Length], attr, ((Span<Tensor>)results)[..outputs.Length]);
+        var workspace = Op.Forward<TOp, TAttr>(_scope, ((ReadOnlySpan<Tensor>)tensors)[..inputs.Length], attr, ((Span<Tensor>)results)[..outputs.Length], forBackward: gradient);
         for (int k = 0; k < outputs.Length; k++)
         {
             var flags = Flags.Owned | Flags.Result | (gradient && signature.Outputs[k].Kind == OperandKind.Real ? Flags.RequiresGrad : 0);
@@ -189,6 +190,8 @@ public sealed unsafe partial class Tape : IDisposable
         Unsafe.WriteUnaligned(ref _attrs[at], attr);
         _attrCount += sizeof(TAttr);
         Record(&BackwardNode<TOp, TAttr>, inputs, outputs, at);
+        // No frame ends it: it goes with its node.
+        if (!workspace.IsNone) _nodes[_nodeCount - 1].Workspace = Add(workspace, Flags.Owned | Flags.Saved | Flags.Ended).Index;
     }
 
     /// <summary>
@@ -215,6 +218,11 @@ public sealed unsafe partial class Tape : IDisposable
         v.Flags &= ~Flags.Owned;
         return _scope.Keep(v.Tensor, outer);
     }
+
+    /// <summary>Takes over a tensor that was computed without the tape, as if an operator had: it ends with the open frame. No gradient flows through it.</summary>
+    /// <param name="value">Owned by <paramref name="from"/>.</param>
+    /// <param name="from">Its scope, which no longer frees it.</param>
+    public Variable Adopt(in Tensor value, Scope from) => Add(from.Keep(value, _scope), Flags.Owned | Flags.Result);
 
     /// <summary>Forgets everything recorded and gives the memory back. All variables of the tape end.</summary>
     public void Reset()
@@ -311,7 +319,7 @@ public sealed unsafe partial class Tape : IDisposable
     {
         Grow(ref _nodes, _nodeCount + 1);
         Grow(ref _operands, _operandCount + inputs.Length + outputs.Length);
-        _nodes[_nodeCount++] = new Node { Backward = backward, Operands = _operandCount, Inputs = inputs.Length, Outputs = outputs.Length, Attr = attr };
+        _nodes[_nodeCount++] = new Node { Backward = backward, Operands = _operandCount, Inputs = inputs.Length, Outputs = outputs.Length, Attr = attr, Workspace = -1 };
         foreach (var v in inputs) _operands[_operandCount++] = v.IsNone ? -1 : v.Index;
         foreach (var v in outputs) _operands[_operandCount++] = v.IsNone ? -1 : v.Index;
     }

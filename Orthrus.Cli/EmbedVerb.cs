@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Orthrus.Cli.Embed;
 using Orthrus.Mamba.Outputs;
+using Orthrus.Tensor;
 
 namespace Orthrus.Cli;
 
@@ -30,9 +31,9 @@ internal static class EmbedVerb
         var format = Choice("--format", null, "output format (default: by the extension of --output; tsv for stdout)", "npy", "npz", "csv", "tsv", "jsonl", "safetensors");
         var perPosition = Flag("--per-position", "one (length, width) array per transcript (npz, safetensors)");
         var pool = Choice("--pool", "mean", "how positions become one vector", "mean", "last", "max");
-        var threads = Number("--threads", "N", "worker threads (default: all cores); never changes the numbers");
-        var dtype = Choice("--dtype", "f32", "arithmetic and output", "f32", "f64");
-        var device = new Option<string>("--device") { HelpName = "auto|cpu", Description = "where to compute", DefaultValueFactory = _ => "auto" };
+        var threads = Number("--threads", "N", "worker threads of the CPU (default: all cores); never changes the numbers");
+        var dtype = Choice("--dtype", "f32", "arithmetic: f32; f64 on the CPU, which also writes doubles; bf16 activations on a GPU", "f32", "f64", "bf16");
+        var device = DeviceOption.Create();
         var shard = new Option<string?>("--shard") { HelpName = "I/N", Description = "only part I of N of the transcripts (every N-th)" };
         var resume = Flag("--resume", "go on where an interrupted run of the same command was");
         var saveEvery = new Option<double>("--save-every") { HelpName = "SECONDS", Description = "how often the state for --resume is saved", DefaultValueFactory = _ => 5 };
@@ -55,9 +56,9 @@ internal static class EmbedVerb
                 Format = FormatOf(r.GetValue(format), path),
                 PerPosition = r.GetValue(perPosition),
                 Pool = r.GetValue(pool) switch { "last" => Pool.Last, "max" => Pool.Max, _ => Pool.Mean },
-                DType = r.GetValue(dtype) == "f64" ? EmbeddingDType.F64 : EmbeddingDType.F32,
+                DType = r.GetValue(dtype) switch { "f64" => DType.F64, "bf16" => DType.BF16, _ => DType.F32 },
                 Threads = Positive(r.GetValue(threads), "--threads", 1024),
-                Device = r.GetValue(device)!,
+                Device = DeviceOption.Parse(r.GetValue(device)!),
                 Shard = Shard.Parse(r.GetValue(shard)),
                 Resume = r.GetValue(resume),
                 Quiet = r.GetValue(quiet),

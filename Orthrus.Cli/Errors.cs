@@ -1,6 +1,8 @@
 using System.CommandLine;
 using Orthrus.Rna;
+using Orthrus.Tensor;
 using Orthrus.Tensor.Cpu;
+using Orthrus.Tensor.Cuda;
 
 namespace Orthrus.Cli;
 
@@ -20,9 +22,6 @@ internal static class ExitCode
 
 /// <summary>Arguments that contradict each other in a way the parser cannot see; exit code 2.</summary>
 internal sealed class UsageException(string message) : Exception(message);
-
-/// <summary>A device that this machine or this build does not have; exit code 4.</summary>
-internal sealed class DeviceException(string message) : Exception(message);
 
 /// <summary>An output that cannot be written; exit code 3, or 141 where the reader of a pipe went away.</summary>
 internal sealed class OutputException(string message, Exception? inner = null, int code = ExitCode.BadInput) : Exception(message, inner)
@@ -93,7 +92,9 @@ internal static class Errors
         UsageException => (ExitCode.Usage, e.Message),
         InputDataException => (ExitCode.BadInput, e.Message),
         ArgumentException { ParamName: null } when e.Message.StartsWith(VectorWidths.Variable, StringComparison.Ordinal) => (ExitCode.Usage, e.Message),
-        DeviceException => (ExitCode.DeviceUnavailable, e.Message),
+        DeviceOutOfMemoryException => (ExitCode.OutOfMemory, e.Message),
+        CudaException { Result: CudaResult.OutOfMemory } => (ExitCode.OutOfMemory, e.Message),
+        DeviceException or CudaException => (ExitCode.DeviceUnavailable, e.Message),
         OutputException o => (o.Code, e.Message),
         InterruptedException => (Interrupt.Code, e.Message),
         OperationCanceledException => (Interrupt.Code, "interrupted"),

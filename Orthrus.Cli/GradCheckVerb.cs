@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Orthrus.Autograd;
+using Orthrus.Cli.SelfTest;
 using Orthrus.Tensor;
 
 namespace Orthrus.Cli;
@@ -11,36 +12,38 @@ internal static class GradCheckVerb
     {
         var op = new Option<string[]>("--op") { Description = "only this operator (may be given several times)", HelpName = "NAME" };
         var seed = new Option<ulong>("--seed") { Description = "seed of values, output gradients and directions", DefaultValueFactory = _ => 1, HelpName = "N" };
-        var dtype = new Option<string>("--dtype") { Description = "precision of the kernels: f32, f64 or both", DefaultValueFactory = _ => "both" };
-        dtype.AcceptOnlyFromAmong("f32", "f64", "both");
+        var dtype = new Option<string>("--dtype") { Description = "precision of the kernels: f32, f64 (CPU), bf16 (GPU), or all that the device has", DefaultValueFactory = _ => "all" };
+        dtype.AcceptOnlyFromAmong("f32", "f64", "bf16", "all");
+        var device = DeviceOption.Create();
         var json = new Option<bool>("--json") { Description = "print JSON instead of a table" };
         var command = new Command("gradcheck",
             "Check every operator's kernels on this machine against its specification: values against a computed error bound, gradients against exact\n" +
             "directional derivatives by dual numbers; state updates (optimiser, clipping) by their values. Exit code 0 when all pass, 1 when one fails.\n\n" +
-            "Example: orthrus gradcheck --op silu --seed 7")
-        { op, seed, dtype, json };
-        command.SetAction(parsed => Run(parsed.GetValue(op) ?? [], parsed.GetValue(seed), parsed.GetValue(dtype)!, parsed.GetValue(json), CliHost.Of(parsed)));
+            "Example: orthrus gradcheck --op silu --seed 7\n\n" +
+            "The CUDA kernels, where there is no GPU:\n" +
+            "  orthrus gradcheck --op softplus --device sim")
+        { op, seed, dtype, device, json };
+        command.SetAction(parsed => Run(parsed.GetValue(op) ?? [], parsed.GetValue(seed), parsed.GetValue(dtype)!, DeviceOption.Parse(parsed.GetValue(device)!), parsed.GetValue(json), CliHost.Of(parsed)));
         return command;
     }
 
-    private static IEnumerable<string> Known => OpTable.All.Select(o => o.Name).Concat(UpdateTable.All.Select(u => u.Name));
-
-    private static int Run(string[] names, ulong seed, string dtype, bool json, CliHost host)
+    private static int Run(string[] names, ulong seed, string dtype, DeviceChoice choice, bool json, CliHost host)
     {
-        foreach (string name in names)
-            if (!Known.Contains(name))
-                throw new UsageException($"there is no operator {name}; known: {string.Join(", ", Known.Order(StringComparer.Ordinal))}");
-        var options = new GradCheckOptions
+        var (ops, updates) = OpNames.Choose(names);
+        var target = choice.Resolve(dtype == "f64" ? "--dtype f64" : null, dtype == "bf16" ? "--dtype bf16" : null);
+        using var devices = new CheckDevices(target);
+        if (target.Why is not null) host.Error.WriteLine(target.Line(devices.Gpu?.Name ?? "cpu"));
+        if (dtype == "bf16" && !devices.DTypes.Contains(DType.BF16)) throw new DeviceException($"{devices.Gpu!.Name} has no BF16: that begins with compute capability 8.0; use --dtype f32");
+        if (dtype == "bf16" && ops.All(o => !o.Signature.BFloat16)) throw new UsageException($"--dtype bf16: {string.Join(", ", names)} computes in F32 alone");
+        GradCheckOptions Options(IEnumerable<DType> has) => new()
         {
-            Seed = seed,
-            DTypes = dtype switch { "f32" => [DType.F32], "f64" => [DType.F64], _ => [DType.F32, DType.F64] },
+            Seed = seed, Devices = devices.Pair, DTypes = [.. has.Where(d => dtype == "all" || d.ToString().Equals(dtype, StringComparison.OrdinalIgnoreCase))],
         };
-        bool Chosen(string name) => names.Length == 0 || names.Contains(name);
-        GradCheckResult[] results =
-        [
-            .. OpTable.All.Where(o => Chosen(o.Name)).SelectMany(o => GradCheck.Run(o, options)),
-            .. UpdateTable.All.Where(u => Chosen(u.Name)).SelectMany(u => UpdateCheck.Run(u, options)),
-        ];
+        List<GradCheckResult> results = [];
+        foreach (var op in ops)
+            if (Options(devices.DTypesOf(op)) is { DTypes.Count: > 0 } options) Add(GradCheck.Run(op, options));
+        foreach (var update in updates)
+            if (Options(devices.DTypesOfUpdates) is { DTypes.Count: > 0 } options) Add(UpdateCheck.Run(update, options));
         if (json)
         {
             using var output = host.StandardOutput();
@@ -48,5 +51,11 @@ internal static class GradCheckVerb
         }
         else GradCheckReport.Write(host.Output, results);
         return results.All(r => r.Passed) ? ExitCode.Done : ExitCode.Bug;
+
+        void Add(IReadOnlyList<GradCheckResult> more)
+        {
+            host.Cancel.ThrowIfCancellationRequested();
+            results.AddRange(more);
+        }
     }
 }

@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 using Orthrus.Mamba;
+using Orthrus.PtxSim;
 using Orthrus.Tensor.Cpu;
 using Orthrus.Tensor.Cuda;
 
@@ -69,10 +70,11 @@ internal static class InfoVerb
         Row(output, "memory", $"{GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 20:N0} MB available to the process");
         Row(output, "features", string.Join(" ", Features()));
         Row(output, "vectors", $"{VectorWidths.Default} bits in use; native: {string.Join(", ", VectorWidths.Native)} ({VectorWidths.Variable} forces one)");
-        Row(output, "devices", "cpu (this build has no CUDA backend)");
-        Row(output, "CUDA driver", Library(NativeLibraries.CudaDriverStatus, Driver));
+        foreach (string device in Devices()) Row(output, "device", device);
+        Row(output, "CUDA driver", Library(NativeLibraries.CudaDriverStatus, () => $"supports CUDA {CudaInventory.Read().DriverVersion}"));
         Row(output, "NVRTC", Library(NativeLibraries.NvrtcStatus, () => $"version {Nvrtc.Version}, compute capabilities {string.Join(' ', Nvrtc.Architectures)}"));
         Row(output, "cuBLAS", Library(NativeLibraries.CuBlasStatus, () => ""));
+        Row(output, "kernels", $"compiled ones are kept in {CudaWarmup.Folder}");
         Row(output, "models", string.Join(", ", OrthrusModel.BuiltIn));
     }
 
@@ -101,10 +103,26 @@ internal static class InfoVerb
         }
     }
 
-    private static string Driver()
+    private static IEnumerable<string> Devices()
     {
-        var (version, devices) = CudaInventory.Read();
-        return $"supports CUDA {version}" + string.Concat(devices.Select(d => $"; {d.Ordinal}: {d.Name}, compute {d.ComputeCapability / 10}.{d.ComputeCapability % 10}, {d.Multiprocessors} SMs, {d.MemoryBytes >> 20:N0} MB"));
+        yield return "cpu";
+        foreach (string gpu in Gpus()) yield return gpu;
+        yield return $"sim: a simulated {SimDeviceSpec.H100.Name} (`orthrus bench --simulate` also simulates {string.Join(", ", SimDeviceSpec.All.Where(s => s != SimDeviceSpec.H100).Select(s => s.Name))})";
+    }
+
+    private static string[] Gpus()
+    {
+        if (!NativeLibraries.CudaDriverStatus.Found) return ["cuda: none, no CUDA driver was found"];
+        try
+        {
+            var devices = CudaInventory.Read().Devices;
+            return devices.Count == 0 ? ["cuda: none, the driver shows no GPU"]
+                : [.. devices.Select(d => $"cuda:{d.Ordinal}: {d.Name}, compute {d.ComputeCapability / 10}.{d.ComputeCapability % 10}, {d.Multiprocessors} SMs, {d.MemoryBytes >> 20:N0} MB")];
+        }
+        catch (CudaException e)
+        {
+            return [$"cuda: none, {e.Message}"];
+        }
     }
 
     private static void Row(TextWriter output, string key, string value) => output.WriteLine($"{key,-12} {value.ReplaceLineEndings(" ")}");

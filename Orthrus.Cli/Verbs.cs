@@ -8,10 +8,14 @@ internal static class Verbs
     internal static IEnumerable<Command> All() =>
     [
         TranscriptsVerb.Build(),
+        CorpusVerb.Build(),
         EmbedVerb.Build(),
         ConvertVerb.Build(),
         InfoVerb.Build(),
         GradCheckVerb.Build(),
+        SelfTestVerb.Build(),
+        WarmupVerb.Build(),
+        ProbeVerb.Build(),
         BenchVerb.Build(),
     ];
 }

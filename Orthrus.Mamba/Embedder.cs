@@ -18,7 +18,7 @@ public readonly record struct Embedded<TRecord>(TRecord Record, float[] Vector, 
 public delegate void PositionHandler<in TRecord>(TRecord record, int start, ReadOnlySpan<float> rows, ReadOnlySpan<double> rows64);
 
 /// <summary>
-/// Turns transcripts into embeddings, on the CPU or a CUDA device. On the CPU a transcript walks through all layers in chunks with carried state, so memory does not depend
+/// Turns transcripts into embeddings, on the CPU or CUDA devices. On the CPU a transcript walks through all layers in chunks with carried state, so memory does not depend
 /// on its length, and the result is the same bits whatever the chunk length, the other records, and the number of threads. A bidirectional
 /// encoder cannot stream: it takes one whole record after the other, in memory that grows with the longest one (<see cref="BytesPerNucleotide"/>).
 /// </summary>
@@ -32,7 +32,7 @@ public sealed class Embedder : IDisposable
     private readonly StreamEngine? _engine;
     private readonly StreamScheduler? _scheduler;
     private readonly WholeRecordEncoder? _whole;
-    private readonly DeviceEncoder? _device;
+    private readonly DeviceWorkers? _devices;
     private readonly EmbedderOptions _options;
     private readonly int _threads;
     private readonly Lock _gate = new();
@@ -50,9 +50,9 @@ public sealed class Embedder : IDisposable
         Width = _options.VectorWidth > 0 ? VectorWidths.Checked(_options.VectorWidth) : VectorWidths.Default;
         Dimension = config.DModel;
         var sized = Sized(config, tensor);
-        if (_options.Device is { } device)
+        if (DevicesOf(_options) is { Count: > 0 } devices)
         {
-            _device = new DeviceEncoder(device, config, sized, _options.DType, _options.Pooling, _options.ChunkLength);
+            _devices = new DeviceWorkers(devices, config, sized, _options);
             return;
         }
         if (config.Bidirectional)
@@ -88,7 +88,7 @@ public sealed class Embedder : IDisposable
     public OrthrusModel? Model { get; }
 
     /// <summary>Device, dtype, vector width and threads in words.</summary>
-    public string Description => _options.Device is { } device ? $"{device.Name}, {_options.DType}" : $"cpu, {_options.DType}, {Width}-bit vectors, {_threads} {(_threads == 1 ? "thread" : "threads")}";
+    public string Description => _devices is not null ? $"{_devices.Names}, {_options.DType}, {_devices.Encoders[0].Products}" : $"cpu, {_options.DType}, {Width}-bit vectors, {_threads} {(_threads == 1 ? "thread" : "threads")}";
 
     /// <summary>Width of the embedding.</summary>
     public int Dimension { get; }
@@ -125,7 +125,7 @@ public sealed class Embedder : IDisposable
         ArgumentNullException.ThrowIfNull(records);
         ArgumentNullException.ThrowIfNull(tracks);
         ObjectDisposedException.ThrowIf(_disposed, this);
-        if (_device is not null) return InBatches(_device, records, tracks, positions);
+        if (_devices is not null) return OnDevices(_devices, records, tracks, positions);
         return _whole is null ? Stream(_engine!, _scheduler!, records, tracks, positions) : OneByOne(_whole, records, tracks, positions);
     }
 
@@ -227,37 +227,44 @@ public sealed class Embedder : IDisposable
         }
     }
 
-    private IEnumerable<Embedded<TRecord>> InBatches<TRecord>(DeviceEncoder encoder, IEnumerable<TRecord> records, Func<TRecord, ReadOnlyMemory<byte>> tracks, PositionHandler<TRecord>? positions)
+    private IEnumerable<Embedded<TRecord>> OnDevices<TRecord>(DeviceWorkers workers, IEnumerable<TRecord> records, Func<TRecord, ReadOnlyMemory<byte>> tracks, PositionHandler<TRecord>? positions)
     {
         Enter();
+        DeviceWorkers.Run? run = null;
         try
         {
-            // So many positions are read ahead: records of nearly equal length are found among them.
-            const long window = 8L * DeviceEncoder.BatchPositions;
-            List<Record<TRecord>> ahead = [];
+            List<Record<TRecord>> ahead = [], underWay = [];
             long waiting = 0;
             using var source = records.GetEnumerator();
-            for (bool more = true; more;)
+            for (bool more = true; more || run is not null;)
             {
-                if (more = source.MoveNext())
+                if (more && (more = source.MoveNext()))
                 {
                     ahead.Add(Begin(source.Current, tracks, positions));
                     waiting += ahead[^1].Tracks.Length;
                 }
-                if (more && waiting < window) continue;
-                // Positions are handed out in the order of input.
-                foreach (var batch in positions is null ? encoder.Batches(ahead) : ahead.Select(r => new List<StreamRecord> { r })) encoder.Encode(batch);
-                foreach (var record in ahead)
+                bool full = waiting >= workers.Window || !more;
+                if (!full && run is not { Ended: true }) continue;
+                // The devices go on with what has been read while the results of what was under way are taken.
+                run?.Wait();
+                run = null;
+                var done = underWay;
+                underWay = [];
+                if (full && ahead.Count > 0)
+                {
+                    (underWay, ahead, waiting) = (ahead, [], 0);
+                    run = workers.Start(underWay);
+                }
+                foreach (var record in done)
                 {
                     yield return Result(record.Item, record.Pool);
                     ObjectDisposedException.ThrowIf(_disposed, this);
                 }
-                ahead.Clear();
-                waiting = 0;
             }
         }
         finally
         {
+            run?.Join();
             Leave();
         }
     }
@@ -287,18 +294,32 @@ public sealed class Embedder : IDisposable
         _scheduler?.Dispose();
         _engine?.Dispose();
         _whole?.Dispose();
-        _device?.Dispose();
+        _devices?.Dispose();
     }
 
     private static EmbedderOptions Checked(EmbedderOptions o)
     {
-        var other = o.Device is null ? DType.F64 : DType.BF16;
-        if (o.DType != DType.F32 && o.DType != other) throw new ArgumentException($"embedding in {o.DType} on {o.Device?.Name ?? "the CPU"}: choose F32 or {other}", nameof(o));
+        var devices = DevicesOf(o);
+        var other = devices.Count == 0 ? DType.F64 : DType.BF16;
+        if (o.DType != DType.F32 && o.DType != other) throw new ArgumentException($"embedding in {o.DType} on {(devices.Count == 0 ? "the CPU" : devices[0].Name)}: choose F32 or {other}", nameof(o));
+        if (!Enum.IsDefined(o.Gemm)) throw new ArgumentException($"matrix products by {o.Gemm}: choose Auto, Own or Cublas", nameof(o));
+        if (o.Gemm == GemmBackend.Cublas && devices.Count == 0) throw new ArgumentException("cuBLAS multiplies on CUDA devices alone: leave Gemm at Auto on the CPU", nameof(o));
+        for (int k = 1; k < devices.Count; k++)
+        {
+            if (devices.Take(k).Contains(devices[k])) throw new ArgumentException($"{devices[k].Name} was given twice", nameof(o));
+            if ((devices[k].Model, devices[k].ComputeCapability) != (devices[0].Model, devices[0].ComputeCapability))
+                throw new ArgumentException($"{devices[0].Name} and {devices[k].Name} are of two kinds, and a result would depend on which took the record: give devices of one kind", nameof(o));
+        }
         if (!Enum.IsDefined(o.Pooling)) throw new ArgumentException($"pooling {o.Pooling}: choose Mean, Last or Max", nameof(o));
         if (o.Threads is < 0 or > MostThreads) throw new ArgumentException($"{o.Threads} threads: choose 1 to {MostThreads}, or 0 for one per processor", nameof(o));
         if (o.ChunkLength is < 0 or > LongestChunk) throw new ArgumentException($"chunks of {o.ChunkLength} positions: choose 1 to {LongestChunk}, or 0 for the default", nameof(o));
         return o;
     }
+
+    private static IReadOnlyList<CudaDevice> DevicesOf(EmbedderOptions o) =>
+        o.Devices is not { } several ? o.Device is { } one ? [one] : []
+        : o.Device is not null ? throw new ArgumentException("Device and Devices: give one of the two", nameof(o))
+        : several.Count == 0 ? throw new ArgumentException("Devices is empty: leave it null for the CPU", nameof(o)) : several;
 
     // The kernels' memory is laid out by the configuration: a tensor of another size must not get there.
     private static Func<string, double[]> Sized(MambaConfig config, Func<string, double[]> tensor)

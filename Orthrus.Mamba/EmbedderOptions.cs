@@ -20,6 +20,19 @@ public sealed record EmbedderOptions
     public int Threads { get; init; }
     /// <summary>The CUDA device to compute on; null for the CPU. It stays open; several embedders may use it one after the other. Threads and vector width are then not read.</summary>
     public CudaDevice? Device { get; init; }
+    /// <summary>
+    /// Several CUDA devices of one kind, which share the records; then <see cref="Device"/> is null. Results come in the order of input and are the same bits as of one device alone.
+    /// </summary>
+    public IReadOnlyList<CudaDevice>? Devices { get; init; }
+    /// <summary>
+    /// Who multiplies matrices on a CUDA device; <see cref="GemmBackend.Auto"/> takes the engine's own kernels, with which an embedding is the same bits whatever its batch. With
+    /// <see cref="GemmBackend.Cublas"/> its last bits may depend on the batch.
+    /// </summary>
+    public GemmBackend Gemm { get; init; }
+    /// <summary>Whether a CUDA device records the work of batches whose shape comes again, and is then given it by one call instead of hundreds. It changes no bit.</summary>
+    public bool Graphs { get; init; } = true;
+    /// <summary>For comparisons: false computes what the first layer does before its convolution instead of looking it up by track byte.</summary>
+    internal bool FirstLayerTable { get; init; } = true;
     /// <summary><see cref="DType.F32"/>; on the CPU also <see cref="DType.F64"/>, for checking; on a CUDA device also <see cref="DType.BF16"/>: activations in bfloat16, everything that adds up in float32.</summary>
     public DType DType { get; init; } = DType.F32;
     /// <summary>How positions become one vector.</summary>

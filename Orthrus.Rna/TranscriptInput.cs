@@ -46,6 +46,9 @@ public sealed record TranscriptInput
     /// <summary>Keeps transcripts that overlap "contig" or "contig:first-last" (1-based, inclusive). Annotation only.</summary>
     public string? Region { get; init; }
 
+    /// <summary>Keeps transcripts on contigs 1 to 22, with or without "chr": no X, Y, M, unplaced or alternative contigs. Annotation only.</summary>
+    public bool AutosomesOnly { get; init; }
+
     /// <summary>File of identifiers to keep, one a line, with or without version.</summary>
     public string? IdsFile { get; init; }
 

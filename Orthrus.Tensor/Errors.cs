@@ -10,4 +10,8 @@ public sealed class DeviceException(string message, Exception? inner = null) : E
 public sealed class LifetimeException(string message) : InvalidOperationException(message);
 
 /// <summary>A device has no memory left even after its pool gave everything back. The command ends with exit code 5.</summary>
-public sealed class DeviceOutOfMemoryException(string message, Exception? inner = null) : OutOfMemoryException(message, inner);
+public sealed class DeviceOutOfMemoryException(string message, Exception? inner = null) : OutOfMemoryException(message, inner)
+{
+    /// <summary>What was asked, what is free and what is in use; null where the message says no more. For callers that know a better remedy than the pool.</summary>
+    public string? Facts { get; init; }
+}

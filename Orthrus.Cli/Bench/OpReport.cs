@@ -3,54 +3,76 @@ using System.Globalization;
 using System.Text.Json;
 using Orthrus.Tensor;
 using Orthrus.Tensor.Cpu;
+using Orthrus.Tensor.Cuda;
 
 namespace Orthrus.Cli.Bench;
 
 /// <summary>One timed call.</summary>
 /// <param name="Op">Operator.</param>
 /// <param name="Sample">Its sample.</param>
+/// <param name="DType">Precision.</param>
 /// <param name="Pass">"forward" or "backward".</param>
 /// <param name="Seconds">Median of the calls.</param>
 /// <param name="Flops">Operations of a call.</param>
 /// <param name="Bytes">Bytes that a call must move.</param>
 /// <param name="Limit">"fma" or "memory", whichever takes longer.</param>
 /// <param name="Share">Time that the limit allows over the time taken.</param>
-internal readonly record struct OpTime(string Op, string Sample, string Pass, double Seconds, long Flops, long Bytes, string Limit, double Share);
+internal readonly record struct OpTime(string Op, string Sample, DType DType, string Pass, double Seconds, long Flops, long Bytes, string Limit, double Share);
 
-/// <summary>Times operators and compares them with the machine's limits.</summary>
-internal sealed class OpReport(CpuDevice device, DType dtype, double seconds)
+/// <summary>Times operators on a device and compares them with what the device can do at most.</summary>
+internal abstract class OpReport : IDisposable
 {
     private readonly List<OpTime> _times = [];
-    private double _fma, _memory;
 
-    internal void Run(string[] names, TextWriter writer, CancellationToken cancel)
+    /// <summary>Opens the report of a CPU.</summary>
+    internal static OpReport OnCpu(int threads, DType dtype, double seconds) => new Cpu(threads, dtype, seconds);
+
+    /// <summary>Opens the report of a GPU that stays open.</summary>
+    internal static OpReport OnGpu(CudaDevice device, IReadOnlyList<DType> dtypes, double seconds) => new Gpu(device, dtypes, seconds);
+
+    private OpReport(Device device, IReadOnlyList<DType> dtypes, double seconds) => (Device, DTypes, Seconds) = (device, dtypes, seconds);
+
+    private Device Device { get; }
+    private IReadOnlyList<DType> DTypes { get; }
+    private double Seconds { get; }
+
+    /// <summary>Operations a second at most.</summary>
+    private protected abstract double Flops { get; }
+
+    /// <summary>Bytes a second at most.</summary>
+    private protected abstract double Memory { get; }
+
+    private protected abstract double Time(Action call);
+
+    private protected abstract void WriteDevice(Utf8JsonWriter json);
+
+    internal void Run(IReadOnlyList<OpRow> ops, IReadOnlyList<UpdateRow> updates, TextWriter writer, CancellationToken cancel)
     {
-        int threads = device.Workers.Threads;
-        _fma = dtype == DType.F32 ? MachineLimits.FmaRate<float>(device.VectorWidth, threads) : MachineLimits.FmaRate<double>(device.VectorWidth, threads);
-        var memory = MachineLimits.Memory(threads);
-        _memory = Math.Max(memory.Read, memory.Copy);
-        writer.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{device.Name}, {dtype}: {_fma / 1e9:F1} GFLOP/s, {_memory / 1e9:F1} GB/s"));
-        writer.WriteLine($"{"op",-22}  {"sample",-10}  {"pass",-8}  {"time",10}  {"GFLOP/s",8}  {"GB/s",7}  {"limit",-6}  {"share",6}");
-        bool Chosen(string name) => names.Length == 0 || names.Contains(name);
-        foreach (var op in OpTable.All.Where(o => Chosen(o.Name)))
-            foreach (var sample in OpWork.Timed(op)) Time(() => OpWork.Of(op, sample, dtype, device), writer, cancel);
-        foreach (var update in UpdateTable.All.Where(u => Chosen(u.Name)))
-            foreach (var sample in OpWork.Timed(update)) Time(() => OpWork.Of(update, sample, dtype, device), writer, cancel);
+        writer.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Device.Name}, {string.Join(" and ", DTypes)}, measured: {Flops / 1e9:F1} GFLOP/s, {Memory / 1e9:F1} GB/s"));
+        writer.WriteLine($"{"op",-22}  {"sample",-10}  {"type",-4}  {"pass",-8}  {"time",10}  {"GFLOP/s",8}  {"GB/s",7}  {"limit",-6}  {"share",6}");
+        foreach (var op in ops)
+            foreach (var sample in OpWork.Timed(op))
+                foreach (var dtype in DTypes.Where(d => d != DType.BF16 || op.Signature.BFloat16)) Add(dtype, OpWork.Of(op, sample, dtype, Device), writer, cancel);
+        foreach (var update in updates)
+            foreach (var sample in OpWork.Timed(update))
+                foreach (var dtype in DTypes.Where(d => d != DType.BF16)) Add(dtype, OpWork.Of(update, sample, dtype, Device), writer, cancel);
     }
 
     internal void WriteJson(Utf8JsonWriter json)
     {
-        json.WriteString("device", device.Name);
-        json.WriteString("dtype", dtype == DType.F32 ? "f32" : "f64");
-        json.WriteNumber("threads", device.Workers.Threads);
-        json.WriteNumber("fma_flops", Math.Round(_fma));
-        json.WriteNumber("memory_bytes", Math.Round(_memory));
+        json.WriteString("device", Device.Name);
+        json.WriteString("kind", "measured");
+        json.WriteString("dtype", string.Join(' ', DTypes).ToLowerInvariant());
+        WriteDevice(json);
+        json.WriteNumber("fma_flops", Math.Round(Flops));
+        json.WriteNumber("memory_bytes", Math.Round(Memory));
         json.WriteStartArray("rows");
         foreach (var t in _times)
         {
             json.WriteStartObject();
             json.WriteString("op", t.Op);
             json.WriteString("sample", t.Sample);
+            json.WriteString("dtype", t.DType.ToString().ToLowerInvariant());
             json.WriteString("pass", t.Pass);
             json.WriteNumber("seconds", t.Seconds);
             json.WriteNumber("flops", t.Flops);
@@ -62,19 +84,21 @@ internal sealed class OpReport(CpuDevice device, DType dtype, double seconds)
         json.WriteEndArray();
     }
 
-    private void Time(Func<OpWork> open, TextWriter writer, CancellationToken cancel)
+    public abstract void Dispose();
+
+    private void Add(DType dtype, OpWork open, TextWriter writer, CancellationToken cancel)
     {
-        using var work = open();
+        using var work = open;
         Add("forward", Median(work.Forward, cancel), work.Cost.Flops, work.Cost.Bytes);
         if (work.HasBackward) Add("backward", Median(work.Backward, cancel), work.Cost.BackwardFlops, work.Cost.BackwardBytes);
 
         void Add(string pass, double time, long flops, long bytes)
         {
-            double compute = flops / _fma, traffic = bytes / _memory;
-            var row = new OpTime(work.Op, work.Sample, pass, time, flops, bytes, compute > traffic ? "fma" : "memory", Math.Max(compute, traffic) / time);
+            double compute = flops / Flops, traffic = bytes / Memory;
+            var row = new OpTime(work.Op, work.Sample, dtype, pass, time, flops, bytes, compute > traffic ? "fma" : "memory", Math.Max(compute, traffic) / time);
             _times.Add(row);
             writer.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{row.Op,-22}  {row.Sample,-10}  {pass,-8}  {Duration(time),10}  {flops / time / 1e9,8:F1}  {bytes / time / 1e9,7:F1}  {row.Limit,-6}  {100 * row.Share,4:F0} %"));
+                $"{row.Op,-22}  {row.Sample,-10}  {dtype,-4}  {row.Pass,-8}  {Duration(time),10}  {flops / time / 1e9,8:F1}  {bytes / time / 1e9,7:F1}  {row.Limit,-6}  {100 * row.Share,4:F0} %"));
         }
     }
 
@@ -84,21 +108,82 @@ internal sealed class OpReport(CpuDevice device, DType dtype, double seconds)
         // The first calls compile the kernel and fill the pool.
         for (int i = 0; i < 2; i++) call();
         var clock = Stopwatch.StartNew();
-        while (times.Count < 3 || (clock.Elapsed.TotalSeconds < seconds && times.Count < 10_000))
+        while (times.Count < 3 || (clock.Elapsed.TotalSeconds < Seconds && times.Count < 10_000))
         {
             cancel.ThrowIfCancellationRequested();
-            long start = Stopwatch.GetTimestamp();
-            call();
-            times.Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
+            times.Add(Time(call));
         }
         times.Sort();
         return times[times.Count / 2];
     }
 
-    private static string Duration(double seconds) => seconds switch
+    internal static string Duration(double seconds) => seconds switch
     {
         >= 1 => string.Create(CultureInfo.InvariantCulture, $"{seconds:F2} s"),
         >= 1e-3 => string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e3:F2} ms"),
-        _ => string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e6:F1} us"),
+        >= 1e-7 => string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e6:F1} us"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e9:F1} ns"),
     };
+
+    private sealed class Cpu : OpReport
+    {
+        private readonly CpuDevice _device;
+        private readonly int _threads;
+
+        internal Cpu(int threads, DType dtype, double seconds) : this(new CpuDevice(threads), threads, dtype, seconds) { }
+
+        private Cpu(CpuDevice device, int threads, DType dtype, double seconds) : base(device, [dtype], seconds)
+        {
+            (_device, _threads) = (device, threads);
+            Flops = dtype == DType.F32 ? MachineLimits.FmaRate<float>(device.VectorWidth, threads) : MachineLimits.FmaRate<double>(device.VectorWidth, threads);
+            var memory = MachineLimits.Memory(threads);
+            Memory = Math.Max(memory.Read, memory.Copy);
+        }
+
+        private protected override double Flops { get; }
+        private protected override double Memory { get; }
+
+        private protected override double Time(Action call)
+        {
+            long start = Stopwatch.GetTimestamp();
+            call();
+            return Stopwatch.GetElapsedTime(start).TotalSeconds;
+        }
+
+        private protected override void WriteDevice(Utf8JsonWriter json) => json.WriteNumber("threads", _threads);
+
+        public override void Dispose() => _device.Dispose();
+    }
+
+    private sealed class Gpu : OpReport
+    {
+        // Below this the time between two launches would be measured instead of the kernels.
+        private const double Shortest = 1e-3;
+        private const int MostCalls = 100;
+        private readonly CudaTimer _timer;
+        private readonly CudaLimits _limits;
+
+        internal Gpu(CudaDevice device, IReadOnlyList<DType> dtypes, double seconds) : base(device, dtypes, seconds)
+        {
+            _limits = CudaLimits.Measure(device);
+            _timer = new CudaTimer(device);
+        }
+
+        private protected override double Flops => _limits.Float32Flops;
+        private protected override double Memory => _limits.MemoryBytes;
+
+        private protected override double Time(Action call)
+        {
+            double once = _timer.Time(call);
+            int calls = (int)Math.Clamp(Shortest / once, 1, MostCalls);
+            return calls == 1 ? once : _timer.Time(() =>
+            {
+                for (int i = 0; i < calls; i++) call();
+            }) / calls;
+        }
+
+        private protected override void WriteDevice(Utf8JsonWriter json) => json.WriteBoolean("simulated", false);
+
+        public override void Dispose() => _timer.Dispose();
+    }
 }

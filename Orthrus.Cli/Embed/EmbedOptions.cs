@@ -1,6 +1,7 @@
 using System.Globalization;
 using Orthrus.Mamba.Outputs;
 using Orthrus.Rna;
+using Orthrus.Tensor;
 
 namespace Orthrus.Cli.Embed;
 
@@ -42,11 +43,16 @@ internal sealed record EmbedOptions
     internal required EmbeddingFormat Format { get; init; }
     internal bool PerPosition { get; init; }
     internal Pool Pool { get; init; }
-    internal EmbeddingDType DType { get; init; }
+
+    /// <summary>Arithmetic.</summary>
+    internal DType DType { get; init; } = DType.F32;
+
+    /// <summary>Numbers of the output.</summary>
+    internal EmbeddingDType OutputDType => DType == DType.F64 ? EmbeddingDType.F64 : EmbeddingDType.F32;
 
     /// <summary>Worker threads; null for all cores.</summary>
     internal int? Threads { get; init; }
-    internal string Device { get; init; } = "auto";
+    internal DeviceChoice Device { get; init; } = DeviceOption.Parse("auto");
     internal Shard Shard { get; init; } = Shard.Whole;
     internal bool Resume { get; init; }
     internal bool Quiet { get; init; }

@@ -2,6 +2,7 @@ using System.Reflection;
 using System.Text.Json.Nodes;
 using Orthrus.Mamba.Outputs;
 using Orthrus.Rna;
+using Orthrus.Tensor;
 
 namespace Orthrus.Cli.Embed;
 
@@ -15,14 +16,16 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
     {
         var paths = Stdout ? null : new OutputPaths(options.Output);
         paths?.Check();
-        string device = ChooseDevice();
+        var target = options.Device.Resolve(
+            options.Threads is not null ? "--threads" : options.DType == DType.F64 ? "--dtype f64" : null, options.DType == DType.BF16 ? "--dtype bf16" : null);
+        using var device = target.Open();
         using var folder = paths is null ? null : RunFolder.Take(paths);
         var fingerprints = RunIdentity.Fingerprints(options.InputFiles(), options.Resume);
 
         using var source = TranscriptSource.Open(options.Input);
-        using var encoder = Encoder.Open(options, source.HasTracks, Say);
-        Say($"device: {encoder.Device}");
-        var identity = Identity(encoder, device, fingerprints);
+        using var encoder = Encoder.Open(options, source.HasTracks, device?.Device, Say);
+        Say(target.Line(encoder.Device));
+        var identity = Identity(encoder, device?.Device, fingerprints);
         if (folder is null)
         {
             WriteToPipe(source, encoder);
@@ -48,7 +51,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
 
     private void WriteToFile(TranscriptSource source, Encoder encoder, RunIdentity identity, RunFolder folder)
     {
-        var layout = new EmbeddingLayout(options.Format, encoder.Width, options.DType, options.PerPosition);
+        var layout = new EmbeddingLayout(options.Format, encoder.Width, options.OutputDType, options.PerPosition);
         long held = folder.Records;
         var (writer, index) = Guard(() => (EmbeddingWriter.Create(folder.Data, layout), new EmbeddingIndex(folder.Index, held)));
         if (held > 0) Say($"going on after {held:N0} transcripts");
@@ -106,7 +109,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
 
     private void WriteToPipe(TranscriptSource source, Encoder encoder)
     {
-        var layout = new EmbeddingLayout(options.Format, encoder.Width, options.DType);
+        var layout = new EmbeddingLayout(options.Format, encoder.Width, options.OutputDType);
         var stdout = new BufferedStream(host.StandardOutput(), 1 << 16);
         var queue = new EmbedQueue(source, options.Shard, 0, static _ => { });
         var progress = new Progress(host.Error, host.Interactive, options.Quiet, () => source.Progress, TimeProvider.System);
@@ -132,22 +135,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
             throw new InputDataException(null, null, $"the input has {queue.Records} transcripts, the unfinished output {held}", "start over without --resume");
     }
 
-    private string ChooseDevice()
-    {
-        switch (options.Device)
-        {
-            case "cpu":
-                return "cpu";
-            case "auto":
-                return "cpu";
-            case var name when name == "cuda" || name.StartsWith("cuda:", StringComparison.Ordinal):
-                throw new DeviceException($"--device {name}: this build has no CUDA backend; use --device cpu");
-            default:
-                throw new UsageException($"--device {options.Device}: use auto or cpu");
-        }
-    }
-
-    private RunIdentity Identity(Encoder encoder, string device, JsonObject fingerprints)
+    private RunIdentity Identity(Encoder encoder, CudaDevice? device, JsonObject fingerprints)
     {
         var input = options.Input;
         return new RunIdentity(new JsonObject
@@ -158,9 +146,12 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
             ["trained"] = encoder.Trained,
             ["tracks"] = encoder.Tracks,
             ["tracks_from"] = encoder.TracksFrom,
-            ["device"] = device,
-            ["vector_bits"] = encoder.VectorBits,
-            ["dtype"] = options.DType == EmbeddingDType.F64 ? "f64" : "f32",
+            // Another GPU of the same kind gives the same bits, so that its number is not compared.
+            ["device"] = device is null ? "cpu" : device.IsSimulated ? "sim" : "cuda",
+            ["device_name"] = device is null ? null : $"{device.Model}, compute {device.ComputeCapability / 10}.{device.ComputeCapability % 10}",
+            ["simulated"] = device is { IsSimulated: true },
+            ["vector_bits"] = device is null ? encoder.VectorBits : null,
+            ["dtype"] = options.DType.ToString().ToLowerInvariant(),
             ["per_position"] = options.PerPosition,
             ["pool"] = options.PerPosition ? "none" : options.Pool.ToString().ToLowerInvariant(),
             ["width"] = encoder.Width,

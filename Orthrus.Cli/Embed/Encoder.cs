@@ -20,19 +20,20 @@ internal sealed class Encoder : IDisposable
 {
     private readonly Embedder _embedder;
     private readonly OrthrusModel _model;
-    private readonly bool _wide;
+    private readonly DType _dtype;
     private long _nucleotides;
 
-    private Encoder(OrthrusModel model, EmbedOptions options, string tracksFrom)
+    private Encoder(OrthrusModel model, EmbedOptions options, CudaDevice? device, string tracksFrom)
     {
         _model = model;
-        _wide = options.DType == EmbeddingDType.F64;
+        _dtype = options.DType;
         TracksFrom = tracksFrom;
         Blank = Tracks == 6 && options.Input.Cds == CdsPolicy.Blank;
         _embedder = new Embedder(model, new EmbedderOptions
         {
+            Device = device,
             Threads = options.Threads ?? 0,
-            DType = _wide ? DType.F64 : DType.F32,
+            DType = _dtype,
             Pooling = options.Pool switch { Pool.Last => Pooling.Last, Pool.Max => Pooling.Max, _ => Pooling.Mean },
         });
     }
@@ -61,9 +62,10 @@ internal sealed class Encoder : IDisposable
     /// <summary>Loads the model that fits the input.</summary>
     /// <param name="options">The run's options.</param>
     /// <param name="hasTracks">Whether the input brings CDS and exons.</param>
+    /// <param name="device">The GPU to compute on; null for the CPU.</param>
     /// <param name="say">Receives lines for stderr.</param>
     /// <exception cref="InputDataException">The model is missing or broken, or wants tracks that the input does not bring.</exception>
-    internal static Encoder Open(EmbedOptions options, bool hasTracks, Action<string> say)
+    internal static Encoder Open(EmbedOptions options, bool hasTracks, CudaDevice? device, Action<string> say)
     {
         bool marks = hasTracks || options.Input.Cds != CdsPolicy.Annotated;
         string name = options.Model == EmbedOptions.DefaultModel && !Path.Exists(options.Model)
@@ -76,7 +78,7 @@ internal sealed class Encoder : IDisposable
                 "give --annotation with --genome, --tracks TABLE, headers with CDS:a-b, --cds longest-orf, or --blank-tracks");
         if (model.Config.NTracks is not (4 or 6))
             throw new InputDataException(name, null, $"the model reads {model.Config.NTracks} tracks; transcripts have 4 or 6", "use a model with 4 or 6 tracks");
-        var encoder = new Encoder(model, options, model.Config.NTracks == 6 ? Origin(options.Input) : "none");
+        var encoder = new Encoder(model, options, device, model.Config.NTracks == 6 ? Origin(options.Input) : "none");
         if (!model.Trained) say($"model: {model.Name}, random weights: its embeddings are a baseline, not a trained model's (give --model PATH for one)");
         else say($"model: {model.Name}, {model.Config.DModel} x {model.Config.NLayer}, {model.Config.NTracks} tracks");
         if (encoder._embedder.BytesPerNucleotide is > 0 and var bytes)
@@ -100,7 +102,7 @@ internal sealed class Encoder : IDisposable
     /// <param name="writer">A writer of one array per record.</param>
     /// <param name="failed">What to throw where the system refuses a write.</param>
     internal IEnumerable<(EmbedItem, EmbeddedVector)> RunPositions(EmbedQueue queue, EmbeddingWriter writer, Func<Exception, Exception> failed) =>
-        _wide ? Positions<double>(queue, writer, failed) : Positions<float>(queue, writer, failed);
+        _dtype == DType.F64 ? Positions<double>(queue, writer, failed) : Positions<float>(queue, writer, failed);
 
     private IEnumerable<(EmbedItem, EmbeddedVector)> Positions<T>(EmbedQueue queue, EmbeddingWriter writer, Func<Exception, Exception> failed) where T : unmanaged
     {
@@ -141,13 +143,13 @@ internal sealed class Encoder : IDisposable
     private void RequireFinite(string id, ReadOnlySpan<float> single, ReadOnlySpan<double> wide)
     {
         bool finite = true;
-        if (_wide)
+        if (_dtype == DType.F64)
             foreach (double v in wide) finite &= double.IsFinite(v);
         else
             foreach (float v in single) finite &= float.IsFinite(v);
         if (!finite)
-            throw new InputDataException(_model.Source, "record " + id, $"the model's numbers overflow {(_wide ? "F64" : "F32")}: the embedding is not finite",
-                _wide ? "the model's training diverged: use another model" : "try --dtype f64, or another model");
+            throw new InputDataException(_model.Source, "record " + id, $"the model's numbers overflow {_dtype}: the embedding is not finite",
+                _dtype == DType.F64 ? "the model's training diverged: use another model" : "try --dtype f64 on the CPU, or another model");
     }
 
     public void Dispose() => _embedder.Dispose();

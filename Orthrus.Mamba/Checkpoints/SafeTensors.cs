@@ -20,24 +20,57 @@ public static class SafeTensors
     /// <exception cref="CheckpointException">The file is not a correct safetensors file.</exception>
     public static StateDict Read(string path, out IReadOnlyDictionary<string, string> metadata)
     {
+        var result = new StateDict();
+        foreach (var e in Layout(path, out metadata))
+        {
+            result.Add(new StateTensor(e.Name, e.DType, e.Shape, to =>
+            {
+                using var file = Open(path);
+                ReadExactly(file, to, e.Begin, path);
+            }));
+        }
+        return result;
+    }
+
+    /// <summary>Where the tensors of a file lie, in the order of its header; for those who map the file into memory.</summary>
+    /// <exception cref="CheckpointException">The file is not a correct safetensors file.</exception>
+    internal static IReadOnlyList<SafeTensorEntry> Layout(string path, out IReadOnlyDictionary<string, string> metadata)
+    {
         using var file = Open(path);
         long length = RandomAccess.GetLength(file);
         Span<byte> prefix = stackalloc byte[8];
+        if (length >= 8) ReadExactly(file, prefix, 0, path);
+        var header = new byte[HeaderLength(path, length, prefix)];
+        ReadExactly(file, header, 8, path);
+        return Parse(path, header, length, out metadata);
+    }
+
+    /// <summary>Reads a file that lies in memory, as a resource does.</summary>
+    /// <param name="name">Its name for messages.</param>
+    /// <param name="file">The whole file; the tensors keep referring to it.</param>
+    /// <exception cref="CheckpointException">It is not a correct safetensors file.</exception>
+    internal static StateDict Read(string name, ReadOnlyMemory<byte> file)
+    {
+        var result = new StateDict();
+        foreach (var e in Parse(name, file.Slice(8, HeaderLength(name, file.Length, file.Span)), file.Length, out _))
+            result.Add(new StateTensor(e.Name, e.DType, e.Shape, to => file.Span.Slice((int)e.Begin, to.Length).CopyTo(to)));
+        return result;
+    }
+
+    private static int HeaderLength(string path, long length, ReadOnlySpan<byte> prefix)
+    {
         if (length < 8) throw Broken(path, $"{length} bytes are too few for a safetensors file");
-        ReadExactly(file, prefix, 0, path);
         ulong declared = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
         if (declared is 0 or > (ulong)LargestHeader || (long)declared > length - 8)
             throw Broken(path, $"the header is said to be {declared} bytes long; this is not a safetensors file or it is cut off");
-        var header = new byte[(int)declared];
-        ReadExactly(file, header, 8, path);
-        long data = 8 + (long)declared;
-        return Parse(path, header, data, length - data, out metadata);
+        return (int)declared;
     }
 
-    private static StateDict Parse(string path, byte[] header, long data, long dataLength, out IReadOnlyDictionary<string, string> metadata)
+    private static List<SafeTensorEntry> Parse(string path, ReadOnlyMemory<byte> header, long length, out IReadOnlyDictionary<string, string> metadata)
     {
+        long data = 8 + header.Length, dataLength = length - data;
         var texts = new Dictionary<string, string>();
-        var entries = new List<HeaderEntry>();
+        var entries = new List<SafeTensorEntry>();
         try
         {
             using var json = JsonDocument.Parse(header, new JsonDocumentOptions { MaxDepth = 16 });
@@ -49,7 +82,7 @@ public static class SafeTensors
                     if (p.Value.ValueKind != JsonValueKind.Object) throw Broken(path, "__metadata__ is not a JSON object");
                     foreach (var m in p.Value.EnumerateObject()) texts[m.Name] = m.Value.ValueKind == JsonValueKind.String ? m.Value.GetString()! : m.Value.GetRawText();
                 }
-                else entries.Add(Entry(path, p.Name, p.Value));
+                else entries.Add(Entry(path, p.Name, p.Value, data));
             }
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException or DecoderFallbackException)
@@ -57,33 +90,22 @@ public static class SafeTensors
             throw Broken(path, "the header is not valid JSON", e);
         }
         metadata = texts;
-        long at = 0;
-        var inFileOrder = new List<HeaderEntry>(entries);
+        long at = data;
+        var inFileOrder = new List<SafeTensorEntry>(entries);
         inFileOrder.Sort((a, b) => a.Begin != b.Begin ? a.Begin.CompareTo(b.Begin) : a.End.CompareTo(b.End));
         foreach (var e in inFileOrder)
         {
             if (e.Begin != at) throw new CheckpointException(path, e.Name, e.Begin < at ? "the tensor overlaps another" : $"{e.Begin - at} unused bytes before the tensor");
             at = e.End;
         }
-        if (at != dataLength) throw Broken(path, $"the tensors take {at} bytes, the file holds {dataLength}");
-        var result = new StateDict();
+        if (at - data != dataLength) throw Broken(path, $"the tensors take {at - data} bytes, the file holds {dataLength}");
+        var names = new HashSet<string>(StringComparer.Ordinal);
         foreach (var e in entries)
-        {
-            long begin = data + e.Begin;
-            if (result.Contains(e.Name)) throw new CheckpointException(path, e.Name, "the name appears twice");
-            result.Add(new StateTensor(e.Name, e.DType, e.Shape, to =>
-            {
-                using var file = Open(path);
-                ReadExactly(file, to, begin, path);
-            }));
-        }
-        return result;
+            if (!names.Add(e.Name)) throw new CheckpointException(path, e.Name, "the name appears twice");
+        return entries;
     }
 
-    // A class: sorting and listing structs would be compiled at every start of the command.
-    private sealed record HeaderEntry(string Name, DType DType, long[] Shape, long Begin, long End);
-
-    private static HeaderEntry Entry(string path, string name, JsonElement e)
+    private static SafeTensorEntry Entry(string path, string name, JsonElement e, long data)
     {
         if (e.ValueKind != JsonValueKind.Object || !e.TryGetProperty("dtype", out var dtypeText) || !e.TryGetProperty("shape", out var shapeList) || !e.TryGetProperty("data_offsets", out var offsets))
             throw new CheckpointException(path, name, "the header's entry lacks dtype, shape or data_offsets");
@@ -107,7 +129,7 @@ public static class SafeTensors
             throw new CheckpointException(path, name, "the extents' product is too large");
         }
         if (bytes != end - begin) throw new CheckpointException(path, name, $"shape and dtype want {bytes} bytes, the offsets give {end - begin}");
-        return new HeaderEntry(name, dtype, shape, begin, end);
+        return new SafeTensorEntry(name, dtype, shape, data + begin, data + end);
     }
 
     /// <summary>Writes tensors to a file, aside first, flushed and then renamed; where that fails nothing is left.</summary>
@@ -184,3 +206,7 @@ public static class SafeTensors
 
     private static CheckpointException Broken(string path, string problem, Exception? inner = null) => new(path, null, problem, "download it again", inner);
 }
+
+/// <summary>Where a tensor lies in a file: absolute positions of its first byte and of the byte after its last.</summary>
+/// <remarks>A class: sorting and listing structs would be compiled at every start of the command.</remarks>
+internal sealed record SafeTensorEntry(string Name, DType DType, long[] Shape, long Begin, long End);

@@ -45,6 +45,19 @@ public sealed class MambaBlock : Module, IRecomputable
         outputs[0] = frame.Keep(y);
         outputs[1] = frame.Keep(sum);
     }
+
+    /// <summary>The input projection of a first block; null where there is a reverse direction, which projects reversed records.</summary>
+    internal (Variable X, Variable Z)? Project(Tape tape, Variable h) => _mixer?.Project(tape, Norm.Forward(tape, h));
+
+    /// <summary>The step of a first block at inference whose input projection is known. Ends x.</summary>
+    internal Variable Mix(Tape tape, Variable x, Variable z, CarriedStates? states)
+    {
+        using var frame = tape.Open();
+        var y = frame.Keep(_mixer!.Mix(tape, x, z, states is null ? default : states.Of(tape, 0), out var final));
+        states?.Set(tape, 0, final);
+        return y;
+    }
+
     /// <summary>The step at inference, for a stretch that goes on where another ended.</summary>
     internal void Forward(Tape tape, Variable h, Variable residual, CarriedStates states, int layer, Span<Variable> outputs)
     {

@@ -81,9 +81,24 @@ public sealed class MambaMixer : Module
     public Variable Forward(Tape tape, Variable u, MixerState initial, out MixerState final)
     {
         using var frame = tape.Open();
-        Variable inProj = tape.Use(InProj), xProj = tape.Use(XProj);
-        var x = Functions.Linear(tape, u, tape.Rows(inProj, 0, _inner), Variable.None);
-        var z = Functions.Linear(tape, u, tape.Rows(inProj, _inner, _inner), Variable.None);
+        var (x, z) = Project(tape, u);
+        var y = Mix(tape, x, z, initial, out final);
+        final = new(frame.Keep(final.Conv), frame.Keep(final.Scan));
+        return frame.Keep(y);
+    }
+
+    /// <summary>The input projection: what is mixed, and its gate, (B, L, E) each.</summary>
+    internal (Variable X, Variable Z) Project(Tape tape, Variable u)
+    {
+        var inProj = tape.Use(InProj);
+        return (Functions.Linear(tape, u, tape.Rows(inProj, 0, _inner), Variable.None), Functions.Linear(tape, u, tape.Rows(inProj, _inner, _inner), Variable.None));
+    }
+
+    /// <summary>Everything behind the input projection. Ends x.</summary>
+    internal Variable Mix(Tape tape, Variable x, Variable z, MixerState initial, out MixerState final)
+    {
+        using var frame = tape.Open();
+        var xProj = tape.Use(XProj);
         var kernel = tape.Reshape(tape.Use(ConvWeight), new Shape(_inner, ConvWeight.Shape.Last));
         var (c, conv) = Functions.ConvSiLU(tape, x, kernel, tape.Use(ConvBias), initial.Conv);
         tape.Free(x);

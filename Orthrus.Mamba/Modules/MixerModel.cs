@@ -38,6 +38,9 @@ public sealed class MixerModel : Module
     /// <summary>Keep only the values between blocks while recording, and run each block again in backward: same bits, less memory, more time.</summary>
     public bool Recompute { get; set; }
 
+    /// <summary>For inference with weights that no longer change: what the first block does before its convolution, by track byte. Null computes it.</summary>
+    internal FirstLayerTable? FirstLayer { get; set; }
+
     /// <inheritdoc/>
     public override void Visit(ParameterVisitor visitor)
     {
@@ -77,8 +80,13 @@ public sealed class MixerModel : Module
         {
             using var frame = tape.Open();
             // The embedding is float32 as the residual stream is; what the first block normalises is rounded as everywhere.
-            var input = i == 0 ? tape.Cast(h, _activations) : h;
-            if (Recompute && tape.IsRecording && observe is null) tape.Recompute(_blocks[i], [input, residual, length], outputs);
+            var input = i == 0 && FirstLayer is null ? tape.Cast(h, _activations) : h;
+            if (i == 0 && FirstLayer is { } table)
+            {
+                var (x, z) = table.Rows(tape, tracks);
+                (outputs[0], outputs[1]) = (frame.Keep(_blocks[0].Mix(tape, x, z, states)), Variable.None);
+            }
+            else if (Recompute && tape.IsRecording && observe is null) tape.Recompute(_blocks[i], [input, residual, length], outputs);
             else if (states is not null) _blocks[i].Forward(tape, input, residual, states, i, outputs);
             else _blocks[i].Forward(tape, [input, residual, length], outputs, observe, observe is null ? "" : $"layers.{i}.");
             var before = residual;

@@ -19,10 +19,16 @@ public sealed unsafe class SimDevice : IDisposable
     /// <param name="spec">Limits and rates; null for an H100.</param>
     /// <param name="options">Checks, seed, memory; null for the defaults.</param>
     public SimDevice(SimDeviceSpec? spec = null, SimOptions? options = null)
+        : this(spec, options, 0)
+    {
+    }
+
+    /// <summary>One of several devices: like those of a machine they share one address space.</summary>
+    internal SimDevice(SimDeviceSpec? spec, SimOptions? options, int ordinal)
     {
         Spec = spec ?? SimDeviceSpec.H100;
         Options = options ?? new SimOptions();
-        Memory = new DeviceMemory(Options.MemoryBytes > 0 ? Options.MemoryBytes : Spec.MemoryBytes, Options.Checks);
+        Memory = new DeviceMemory(Options.MemoryBytes > 0 ? Options.MemoryBytes : Spec.MemoryBytes, Options.Checks, ordinal);
     }
 
     /// <summary>Limits and rates.</summary>

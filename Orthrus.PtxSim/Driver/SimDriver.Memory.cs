@@ -127,6 +127,35 @@ public sealed unsafe partial class SimDriver
 
     CudaResult ICudaDriver.MemsetD8Async(ulong to, byte value, nuint bytes, nint stream) => Omits("cuMemsetD8Async") ? CudaResult.Success : Copy(stream, to, 0, bytes, (_, _) => new FillOperation(to, value, (long)bytes), waits: false);
 
+    CudaResult ICudaDriver.PointerGetAttribute(void* value, CudaPointerAttribute attribute, ulong pointer)
+    {
+        if (Enter(out _) is var result && result != CudaResult.Success)
+            return result;
+        foreach (SimContext c in contexts.OfType<SimContext>())
+        {
+            lock (c.Gate)
+            {
+                if (c.Device.Memory.AllocationAt(pointer) is not var (start, bytes))
+                    continue;
+                switch (attribute)
+                {
+                    case CudaPointerAttribute.Context:
+                        return Set((nint*)value, c.Handle);
+                    case CudaPointerAttribute.DeviceOrdinal:
+                        return Set((int*)value, c.Ordinal);
+                    case CudaPointerAttribute.RangeStart:
+                        return Set((nint*)value, (nint)start);
+                    case CudaPointerAttribute.RangeSize:
+                        return Set((nint*)value, (nint)bytes);
+                    default:
+                        return Fail(CudaResult.InvalidValue, $"pointer attribute {(int)attribute} is not simulated");
+                }
+            }
+        }
+
+        return Fail(CudaResult.InvalidValue, $"0x{pointer:x} is in no allocation");
+    }
+
     void IBlockObserver.BlockRented(ulong pointer, long bytes, nint stream) => Block(stream, graph => new RentOperation(pointer, Math.Max(1, bytes), graph), ownedByGraph: true);
 
     void IBlockObserver.BlockReturned(ulong pointer, nint stream) => Block(stream, graph => new ReturnOperation(pointer, graph), ownedByGraph: false);

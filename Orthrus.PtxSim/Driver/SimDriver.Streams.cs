@@ -32,6 +32,8 @@ public sealed unsafe partial class SimDriver
         }
     }
 
+    CudaResult ICudaDriver.StreamGetCtx(nint stream, nint* context) => Stream(stream, out SimStream s) is var result && result != CudaResult.Success ? result : Set(context, s.Context.Handle);
+
     CudaResult ICudaDriver.StreamQuery(nint stream) => Wait(stream, "cuStreamQuery", (c, tail) => c.Query(tail));
 
     CudaResult ICudaDriver.StreamSynchronize(nint stream) => Omits("cuStreamSynchronize") ? CudaResult.Success : Wait(stream, "cuStreamSynchronize", (c, tail) => c.Synchronise(tail));

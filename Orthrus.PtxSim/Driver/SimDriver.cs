@@ -33,7 +33,7 @@ public sealed unsafe partial class SimDriver : ICudaDriver, IBlockObserver, IDis
     public SimDriver(SimOptions? options = null, params SimDeviceSpec[] specs)
     {
         this.options = options ?? new SimOptions();
-        devices = [.. (specs.Length == 0 ? [SimDeviceSpec.H100] : specs).Select(s => new SimDevice(s, options))];
+        devices = [.. (specs.Length == 0 ? [SimDeviceSpec.H100] : specs).Select((s, k) => new SimDevice(s, options, k))];
         contexts = new SimContext?[devices.Length];
     }
 
@@ -49,6 +49,10 @@ public sealed unsafe partial class SimDriver : ICudaDriver, IBlockObserver, IDis
     /// <exception cref="CudaException">The options ask for a driver that does not work.</exception>
     /// <exception cref="DeviceException">There is no device of this number.</exception>
     public CudaDevice OpenDevice(int ordinal = 0) => new(this, ordinal);
+
+    /// <summary>CUDA devices of the engine on all of this driver's devices.</summary>
+    /// <inheritdoc cref="OpenDevice"/>
+    public IReadOnlyList<CudaDevice> OpenDevices() => CudaDevice.OpenAll(this);
 
     /// <summary>The devices.</summary>
     public IReadOnlyList<SimDevice> Devices => devices;

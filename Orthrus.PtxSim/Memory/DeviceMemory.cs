@@ -6,12 +6,12 @@ namespace Orthrus.PtxSim.Memory;
 /// The address space of a device: allocations with gaps between them, addresses that are not used again, blocks carved from an allocation by
 /// a caching pool, and for each block a shadow of who wrote and read it.
 /// </summary>
-internal sealed unsafe class DeviceMemory(long capacity, bool shadow) : IDisposable
+internal sealed unsafe class DeviceMemory(long capacity, bool shadow, int ordinal = 0) : IDisposable
 {
     /// <summary>Host memory past either end of an allocation, so that masked vectors may read beyond.</summary>
     public const int Slack = 1024;
 
-    private const ulong FirstAddress = 0x7_0000_0000;
+    private const ulong FirstAddress = 0x7_0000_0000, DeviceSpace = 1ul << 40;
     private const int RetiredKept = 4096;
 
     private readonly List<nint> live = [];
@@ -20,7 +20,7 @@ internal sealed unsafe class DeviceMemory(long capacity, bool shadow) : IDisposa
     private readonly Queue<BlockInfo> retired = new();
     private readonly List<nint> graveyard = [];
     private readonly ShadowStore store = new();
-    private ulong next = FirstAddress;
+    private ulong next = FirstAddress + ((ulong)ordinal * DeviceSpace);
     private int nextId = 1;
 
     /// <summary>Bytes allocated at the moment.</summary>
@@ -73,6 +73,9 @@ internal sealed unsafe class DeviceMemory(long capacity, bool shadow) : IDisposa
 
     /// <summary>Whether a range lies inside one allocation, whatever a pool has done with it.</summary>
     public bool InAllocation(ulong address, long bytes) => BackingOf(address) is { } backing && bytes >= 0 && (ulong)bytes <= backing.Start + (ulong)backing.Bytes - address;
+
+    /// <summary>The allocation that holds an address, or null.</summary>
+    public (ulong Start, long Bytes)? AllocationAt(ulong address) => BackingOf(address) is { } backing ? (backing.Start, backing.Bytes) : null;
 
     /// <summary>Hands out part of an allocation: from now on only handed-out parts of it may be touched. The part counts as uninitialised.</summary>
     public void Carve(ulong address, long bytes, string tag)

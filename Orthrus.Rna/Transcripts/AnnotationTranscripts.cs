@@ -57,12 +57,17 @@ internal sealed class AnnotationTranscripts : TranscriptSource
 
     private bool IsRegion(string contig, string region) => contig == region || (_contigs.Find(contig) is >= 0 and var c && _contigs.Find(region) == c);
 
+    private static bool IsAutosome(string contig) =>
+        int.TryParse(contig.StartsWith("chr", StringComparison.OrdinalIgnoreCase) ? contig.AsSpan(3) : contig, System.Globalization.NumberStyles.None,
+            System.Globalization.CultureInfo.InvariantCulture, out int n) && n is >= 1 and <= 22;
+
     private protected override IEnumerable<Candidate> Candidates()
     {
         foreach (var t in _annotation.Transcripts)
         {
             _position++;
             bool kept = (Filter.RegionContig is not { } region || (IsRegion(t.Contig, region) && (t.Exons.Length == 0 || Filter.KeepsPlace(t.Exons[0], t.Exons[^1]))))
+                && (!_input.AutosomesOnly || IsAutosome(t.Contig))
                 && Filter.KeepsNames(t.Id, t.Biotype);
             if (kept && t.Fault is null && _input.Cds != CdsPolicy.LongestOrf) kept = Filter.KeepsBuilt((int)Math.Min(int.MaxValue, t.SplicedLength), t.HasCds);
             if (kept) yield return Build(t);

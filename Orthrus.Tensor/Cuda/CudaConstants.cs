@@ -51,3 +51,16 @@ internal enum CudaCaptureMode
     ThreadLocal = 1,
     Relaxed = 2,
 }
+
+/// <summary>What can be asked about a device pointer (CUpointer_attribute). Values: cuda.h.</summary>
+internal enum CudaPointerAttribute
+{
+    /// <summary>A CUcontext; 0 for memory of a pool, which belongs to none.</summary>
+    Context = 1,
+    /// <summary>An int.</summary>
+    DeviceOrdinal = 9,
+    /// <summary>A CUdeviceptr.</summary>
+    RangeStart = 11,
+    /// <summary>A size_t.</summary>
+    RangeSize = 12,
+}

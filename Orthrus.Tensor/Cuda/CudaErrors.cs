@@ -88,10 +88,28 @@ public sealed class CudaException : Exception
     /// <param name="call">Name of the function.</param>
     /// <param name="result">Its result.</param>
     /// <param name="subject">What it was about (a kernel, a size), or null.</param>
-    public CudaException(string call, CudaResult result, string? subject = null) : base(Compose(call, result, subject))
+    public CudaException(string call, CudaResult result, string? subject = null) : base(Compose(call, (int)result, CudaErrors.Describe(result), subject))
     {
         Call = call;
         Result = result;
+    }
+
+    /// <summary>A call of cuBLAS failed.</summary>
+    /// <param name="call">Name of the function.</param>
+    /// <param name="status">Its status.</param>
+    /// <param name="subject">What it was about (a device, sizes), or null.</param>
+    public CudaException(string call, CublasStatus status, string? subject = null) : base(Compose(call, (int)status, CublasErrors.Describe(status), subject))
+    {
+        Call = call;
+        Status = status;
+    }
+
+    /// <summary>A call to a device that an earlier error has ended.</summary>
+    /// <param name="cause">That error.</param>
+    internal CudaException(CudaException cause) : base($"the device was lost before: {cause.Message}", cause)
+    {
+        Call = cause.Call;
+        Result = cause.Result;
     }
 
     /// <summary>A library is missing, or lacks a function.</summary>
@@ -105,14 +123,13 @@ public sealed class CudaException : Exception
 
     /// <summary>Name of the function that failed.</summary>
     public string Call { get; }
-    /// <summary>Its result; null where it could not be called.</summary>
+    /// <summary>The driver's result; null where another library failed, or the function could not be called.</summary>
     public CudaResult? Result { get; }
+    /// <summary>cuBLAS's status; null where another library failed.</summary>
+    public CublasStatus? Status { get; }
     /// <summary>True where the context is lost for the rest of the process.</summary>
     public bool IsSticky => Result is { } r && CudaErrors.Describe(r).Sticky;
 
-    private static string Compose(string call, CudaResult result, string? subject)
-    {
-        var info = CudaErrors.Describe(result);
-        return $"{call}{(subject is null ? "" : $" ({subject})")}: {info.Name} ({(int)result}): {info.Meaning}; {info.Remedy}";
-    }
+    private static string Compose(string call, int code, CudaErrorInfo info, string? subject) =>
+        $"{call}{(subject is null ? "" : $" ({subject})")}: {info.Name} ({code}): {info.Meaning}; {info.Remedy}";
 }

@@ -12,8 +12,8 @@ internal static class CudaImages
     /// <summary>Environment variable: folder of the cubin cache.</summary>
     internal const string CacheVariable = "ORTHRUS_CACHE";
 
-    /// <summary>Origin of an image that NVRTC made, now or earlier.</summary>
-    internal const string FromNvrtc = "NVRTC";
+    /// <summary>Origin of an image: NVRTC made it now, NVRTC made it earlier, or it comes with the engine.</summary>
+    internal const string FromNvrtc = "NVRTC", FromCache = "cache", FromEmbedded = "embedded PTX";
 
     private const int Checksum = 32;
 
@@ -32,19 +32,15 @@ internal static class CudaImages
         {
             if (Embedded(source, architecture, bfloat16) is { } own)
             {
-                origin = "embedded PTX";
+                origin = FromEmbedded;
                 return own;
             }
-            origin = FromNvrtc;
-            return Cached(source, embedded, machineCode: false);
+            return Cached(source, embedded, machineCode: false, out origin);
         }
         // An NVRTC that does not know the device yet makes PTX for the newest that it knows; one that no longer knows any as old makes nothing.
         if (Nvrtc.IsAvailable && Nvrtc.Architectures.LastOrDefault(a => a <= architecture) is > 0 and var known)
-        {
-            origin = FromNvrtc;
-            return Cached(source, new(known, bfloat16), machineCode: known == architecture);
-        }
-        origin = "embedded PTX";
+            return Cached(source, new(known, bfloat16), machineCode: known == architecture, out origin);
+        origin = FromEmbedded;
         return Embedded(source, architecture, bfloat16)
             ?? throw new CudaException("image", $"cuda/{source.Name}.cu has no compiled form inside the program, and {Nvrtc.WhyNot ?? $"NVRTC {Nvrtc.Version} does not compile for {architecture / 10}.{architecture % 10}"}; install NVRTC (libnvrtc of CUDA 11.8 to 13)");
     }
@@ -65,12 +61,14 @@ internal static class CudaImages
         return Path.Combine(root, "orthrus", "kernels");
     }
 
-    private static byte[] Cached(CudaSource source, CudaVariant variant, bool machineCode)
+    private static byte[] Cached(CudaSource source, CudaVariant variant, bool machineCode, out string origin)
     {
         string[] options = variant.Options(machineCode);
         string key = CudaResources.Key(source, [.. options, Nvrtc.Version.ToString()]);
         string path = Path.Combine(CacheFolder(), $"{source.Name}.{variant}.{key[..32]}.{(machineCode ? "cubin" : "ptx")}");
+        origin = FromCache;
         if (Read(path) is { } image) return image;
+        origin = FromNvrtc;
         byte[] made = CudaResources.Compile(source, variant, machineCode).Image;
         image = machineCode ? made : [.. made, 0];
         Write(path, image);
@@ -107,6 +105,22 @@ internal static class CudaImages
         {
             TryDelete(aside);
             return false;
+        }
+    }
+
+    /// <summary>Why the cache folder cannot be written, or null where it can.</summary>
+    internal static string? WhyNotWritable()
+    {
+        try
+        {
+            string folder = CacheFolder();
+            Directory.CreateDirectory(folder);
+            using var probe = new FileStream(Path.Combine(folder, $"probe.{Environment.ProcessId}.{Guid.NewGuid():N}"), FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, FileOptions.DeleteOnClose);
+            return null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return e.Message;
         }
     }
 

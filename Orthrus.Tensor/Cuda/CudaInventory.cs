@@ -32,9 +32,12 @@ public static unsafe class CudaInventory
         }
         catch (EntryPointNotFoundException e)
         {
-            throw new CudaException("dlsym", $"{driver.Name}: {e.Message}: this driver is too old (CUDA 11.8, driver 520, is the oldest); update the NVIDIA driver");
+            throw TooOld(driver, e);
         }
     }
+
+    internal static CudaException TooOld(ICudaDriver driver, EntryPointNotFoundException e) =>
+        new("dlsym", $"{driver.Name}: {e.Message}: this driver is too old (CUDA 11.8, driver 520, is the oldest); update the NVIDIA driver");
 
     private static CudaDeviceInfo ReadDevice(ICudaDriver driver, int ordinal)
     {

@@ -51,8 +51,10 @@ public sealed class CudaKernel
     /// <summary>Place in a device's table.</summary>
     internal int Id { get; }
 
-    internal static DeviceException Missing<TAttr>(Scope scope) =>
-        new($"the operator with options {typeof(TAttr).FullName} has no CUDA kernel: run it on the CPU, not on {scope.Device.Name}");
+    /// <summary>What the CUDA members of an operator throw that is for the CPU alone: <c>=> throw CudaKernel.Missing(Name, args.Scratch);</c></summary>
+    /// <param name="op">Name of the operator.</param>
+    /// <param name="scope">Scratch of the call.</param>
+    public static DeviceException Missing(string op, Scope scope) => new($"{op} has no CUDA kernel: run it on the CPU, not on {scope.Device.Name}");
 }
 
 /// <summary>Blocks of a launch.</summary>

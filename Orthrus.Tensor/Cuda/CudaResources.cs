@@ -1,6 +1,8 @@
+using System.IO.Compression;
 using System.Reflection;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.RegularExpressions;
 
 namespace Orthrus.Tensor.Cuda;
 
@@ -10,7 +12,10 @@ namespace Orthrus.Tensor.Cuda;
 internal readonly record struct CudaVariant(int Architecture, bool BFloat16)
 {
     /// <summary>Variants that come compiled with the engine. PTX of 7.0 serves every device; from 8.0 on there is better, and BF16.</summary>
-    internal static readonly CudaVariant[] Embedded = [new(70, false), new(80, false), new(80, true)];
+    internal static readonly CudaVariant[] Embedded = [new(70, false), new(80, false), OldestBFloat16];
+
+    /// <summary>The oldest with BF16 activations.</summary>
+    internal static CudaVariant OldestBFloat16 => new(80, true);
 
     /// <summary>As in file names: "f32.70", "bf16.80".</summary>
     public override string ToString() => $"{(BFloat16 ? "bf16" : "f32")}.{Architecture}";
@@ -21,31 +26,70 @@ internal readonly record struct CudaVariant(int Architecture, bool BFloat16)
 }
 
 /// <summary>Kernel sources and compiled kernels inside the assembly.</summary>
-internal static class CudaResources
+internal static partial class CudaResources
 {
     internal const string HeaderName = "orthrus.cuh";
+
+    private const string CompiledFolder = "cuda/ptx/", Archive = "cuda/ptx.zip";
 
     private static readonly Assembly Own = typeof(CudaResources).Assembly;
 
     internal static string Header { get; } = Text($"cuda/{HeaderName}")!;
 
+    /// <summary>The headers that a source can include, in a fixed order: the one of all kernels, and those of the engine's operators that it names.</summary>
+    internal static IReadOnlyDictionary<string, string> Headers(CudaSource source)
+    {
+        var headers = new SortedDictionary<string, string>(StringComparer.Ordinal) { [HeaderName] = Header };
+        AddHeaders(source.Text, headers);
+        return headers;
+    }
+
+    private static void AddHeaders(string text, SortedDictionary<string, string> headers)
+    {
+        foreach (Match include in Include().Matches(text))
+            if (!headers.ContainsKey(include.Groups[1].Value) && Text($"cuda/{include.Groups[1].Value}") is { } header)
+            {
+                headers.Add(include.Groups[1].Value, header);
+                AddHeaders(header, headers);
+            }
+    }
+
+    [GeneratedRegex("^#include \"([^\"]+)\"", RegexOptions.Multiline)]
+    private static partial Regex Include();
+
     /// <summary>Names of all sources, in order.</summary>
     internal static IReadOnlyList<string> Sources { get; } =
         [.. Own.GetManifestResourceNames().Where(n => n.StartsWith("cuda/", StringComparison.Ordinal) && n.EndsWith(".cu", StringComparison.Ordinal)).Select(n => n[5..^3]).Order(StringComparer.Ordinal)];
 
+    /// <summary>A source, the header, or a compiled kernel ("cuda/ptx/...") as text; null where there is none of that name.</summary>
     internal static string? Text(string name)
     {
+        if (name.StartsWith(CompiledFolder, StringComparison.Ordinal)) return InArchive(name, Read);
         using var stream = Own.GetManifestResourceStream(name);
-        if (stream is null) return null;
+        return stream is null ? null : Read(stream);
+    }
+
+    private static string Read(Stream stream)
+    {
         using var reader = new StreamReader(stream, Encoding.UTF8);
         return reader.ReadToEnd();
+    }
+
+    private static T? InArchive<T>(string name, Func<Stream, T> read)
+    {
+        using var stream = Own.GetManifestResourceStream(Archive);
+        if (stream is null) return default;
+        using var archive = new ZipArchive(stream);
+        if (archive.GetEntry(name[CompiledFolder.Length..]) is not { } entry) return default;
+        using var text = entry.Open();
+        return read(text);
     }
 
     /// <summary>Hash of everything that goes into a compilation, in hexadecimal.</summary>
     internal static string Key(CudaSource source, IEnumerable<string> options)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        foreach (string part in options.Prepend(source.Text).Prepend(Header).Prepend(source.Name))
+        foreach (string part in Headers(source).Values.Prepend(source.Name).Append(source.Text).Concat(options))
         {
             hash.AppendData(Encoding.UTF8.GetBytes(part));
             hash.AppendData([0]);
@@ -58,7 +102,10 @@ internal static class CudaResources
 
     /// <summary>The PTX that comes with the engine, or null where there is none made from exactly this source.</summary>
     internal static string? Ptx(CudaSource source, CudaVariant variant) =>
-        Text($"cuda/ptx/{source.Name}.{variant}.ptx") is { } text && text.StartsWith(Stamp(source, variant) + "\n", StringComparison.Ordinal) ? text : null;
+        Text($"{CompiledFolder}{source.Name}.{variant}.ptx") is { } text && text.StartsWith(Stamp(source, variant) + "\n", StringComparison.Ordinal) ? text : null;
+
+    /// <summary>Whether a source has kernels for BF16 activations that differ from those for F32.</summary>
+    internal static bool HasBFloat16(string source) => InArchive($"{CompiledFolder}{source}.{CudaVariant.OldestBFloat16}.ptx", static _ => true);
 
     /// <summary>Compiles to PTX with the stamp in front and without comments, as it is committed.</summary>
     internal static string CompilePtx(CudaSource source, CudaVariant variant) =>
@@ -68,5 +115,5 @@ internal static class CudaResources
     private static bool IsNoise(string line) => line.AsSpan().Trim() is { Length: 0 } or ['/', '/', ..];
 
     internal static NvrtcResult Compile(CudaSource source, CudaVariant variant, bool machineCode, params string[] more) =>
-        Nvrtc.Compile(source.Text, source.Name + ".cu", new Dictionary<string, string> { [HeaderName] = Header }, [.. variant.Options(machineCode), .. more]);
+        Nvrtc.Compile(source.Text, source.Name + ".cu", Headers(source), [.. variant.Options(machineCode), .. more]);
 }

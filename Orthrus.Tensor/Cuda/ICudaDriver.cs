@@ -47,6 +47,7 @@ internal unsafe interface ICudaDriver
     CudaResult MemcpyDtoHAsync(void* to, ulong from, nuint bytes, nint stream);
     CudaResult MemcpyDtoDAsync(ulong to, ulong from, nuint bytes, nint stream);
     CudaResult MemsetD8Async(ulong to, byte value, nuint bytes, nint stream);
+    CudaResult PointerGetAttribute(void* value, CudaPointerAttribute attribute, ulong pointer);
 
     // Modules and launches.
     CudaResult ModuleLoadDataEx(nint* module, void* image, uint count, CudaJitOption* options, void** values);
@@ -60,6 +61,7 @@ internal unsafe interface ICudaDriver
     // Streams and events.
     CudaResult StreamCreate(nint* stream, uint flags);
     CudaResult StreamDestroy(nint stream);
+    CudaResult StreamGetCtx(nint stream, nint* context);
     CudaResult StreamQuery(nint stream);
     CudaResult StreamSynchronize(nint stream);
     CudaResult StreamWaitEvent(nint stream, nint @event, uint flags);

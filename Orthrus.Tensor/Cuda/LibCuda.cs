@@ -54,6 +54,7 @@ internal sealed unsafe partial class LibCuda : ICudaDriver
     public CudaResult MemcpyDtoHAsync(void* to, ulong from, nuint bytes, nint stream) => cuMemcpyDtoHAsync_v2(to, from, bytes, stream);
     public CudaResult MemcpyDtoDAsync(ulong to, ulong from, nuint bytes, nint stream) => cuMemcpyDtoDAsync_v2(to, from, bytes, stream);
     public CudaResult MemsetD8Async(ulong to, byte value, nuint bytes, nint stream) => cuMemsetD8Async(to, value, bytes, stream);
+    public CudaResult PointerGetAttribute(void* value, CudaPointerAttribute attribute, ulong pointer) => cuPointerGetAttribute(value, attribute, pointer);
 
     // Modules and launches.
     public CudaResult ModuleLoadDataEx(nint* module, void* image, uint count, CudaJitOption* options, void** values) => cuModuleLoadDataEx(module, image, count, options, values);
@@ -67,6 +68,7 @@ internal sealed unsafe partial class LibCuda : ICudaDriver
     // Streams and events.
     public CudaResult StreamCreate(nint* stream, uint flags) => cuStreamCreate(stream, flags);
     public CudaResult StreamDestroy(nint stream) => cuStreamDestroy_v2(stream);
+    public CudaResult StreamGetCtx(nint stream, nint* context) => cuStreamGetCtx(stream, context);
     public CudaResult StreamQuery(nint stream) => cuStreamQuery(stream);
     public CudaResult StreamSynchronize(nint stream) => cuStreamSynchronize(stream);
     public CudaResult StreamWaitEvent(nint stream, nint @event, uint flags) => cuStreamWaitEvent(stream, @event, flags);
@@ -132,6 +134,8 @@ internal sealed unsafe partial class LibCuda : ICudaDriver
     [LibraryImport(NativeLibraries.Driver)]
     private static partial CudaResult cuMemsetD8Async(ulong to, byte value, nuint bytes, nint stream);
     [LibraryImport(NativeLibraries.Driver)]
+    private static partial CudaResult cuPointerGetAttribute(void* value, CudaPointerAttribute attribute, ulong pointer);
+    [LibraryImport(NativeLibraries.Driver)]
     private static partial CudaResult cuModuleLoadDataEx(nint* module, void* image, uint count, CudaJitOption* options, void** values);
     [LibraryImport(NativeLibraries.Driver)]
     private static partial CudaResult cuModuleUnload(nint module);
@@ -149,6 +153,8 @@ internal sealed unsafe partial class LibCuda : ICudaDriver
     private static partial CudaResult cuStreamCreate(nint* stream, uint flags);
     [LibraryImport(NativeLibraries.Driver)]
     private static partial CudaResult cuStreamDestroy_v2(nint stream);
+    [LibraryImport(NativeLibraries.Driver)]
+    private static partial CudaResult cuStreamGetCtx(nint stream, nint* context);
     [LibraryImport(NativeLibraries.Driver)]
     private static partial CudaResult cuStreamQuery(nint stream);
     [LibraryImport(NativeLibraries.Driver)]

@@ -8,18 +8,18 @@ namespace Orthrus.Tensor;
 /// An NVIDIA GPU, or a simulated one behind the same driver calls. Everything runs in order on one stream, so that memory may go from one operator to the
 /// next without waiting; the host runs ahead until it reads a result.
 /// </summary>
-public sealed unsafe class CudaDevice : Device
+public sealed unsafe partial class CudaDevice : Device
 {
     private readonly ICudaDriver _driver;
     private readonly IBlockObserver? _observer;
     private readonly int _device;
     private readonly nint _context, _stream;
-    private readonly bool _ownsContext;
+    private readonly bool _ownsContext, _ownsStream;
     private readonly StagingRing _staging;
     private readonly Dictionary<(string Source, bool BFloat16), nint> _modules = [];
     private readonly Lock _gate = new();
     private Function[] _functions = [];
-    private bool _lost;
+    private CudaException? _lost;
 
     private struct Function
     {
@@ -27,45 +27,92 @@ public sealed unsafe class CudaDevice : Device
         internal int MaxDynamicShared;
     }
 
-    internal CudaDevice(ICudaDriver driver, int ordinal)
+    internal CudaDevice(ICudaDriver driver, int ordinal) : this(driver, Retain(driver, ordinal, out int device), device, null, ownsContext: true) { }
+
+    private CudaDevice(ICudaDriver driver, nint context, int device, CudaStream? stream, bool ownsContext)
     {
         _driver = driver;
         _observer = driver as IBlockObserver;
-        Check(driver.Init(0), "cuInit");
-        int count, device;
-        Check(driver.DeviceGetCount(&count), "cuDeviceGetCount");
-        if (ordinal < 0 || ordinal >= count) throw new DeviceException(NoSuchDevice(ordinal, count));
-        Check(driver.DeviceGet(&device, ordinal), "cuDeviceGet");
-        _device = device;
-        nint context, stream;
-        Check(driver.DevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
-        _context = context;
-        _ownsContext = true;
-        Check(driver.CtxSetCurrent(context), "cuCtxSetCurrent");
-        const uint nonBlocking = 1;
-        Check(driver.StreamCreate(&stream, nonBlocking), "cuStreamCreate");
-        _stream = stream;
-        Ordinal = ordinal;
+        (_context, _device, _ownsContext, _ownsStream) = (context, device, ownsContext, stream is null);
+        Ordinal = device;
+        Enter();
         ComputeCapability = 10 * Attribute(CudaDeviceAttribute.ComputeCapabilityMajor) + Attribute(CudaDeviceAttribute.ComputeCapabilityMinor);
         Multiprocessors = Attribute(CudaDeviceAttribute.MultiprocessorCount);
         SharedPerBlock = Attribute(CudaDeviceAttribute.MaxSharedMemoryPerBlockOptIn);
         byte* name = stackalloc byte[256];
         Check(driver.DeviceGetName(name, 256, device), "cuDeviceGetName");
         Model = Encoding.UTF8.GetString(System.Runtime.InteropServices.MemoryMarshal.CreateReadOnlySpanFromNullTerminated(name));
-        _staging = new StagingRing(this, driver, stream);
+        if (stream is { } given) _stream = Own(given);
+        else
+        {
+            const uint nonBlocking = 1;
+            nint made;
+            Check(driver.StreamCreate(&made, nonBlocking), "cuStreamCreate");
+            _stream = made;
+        }
+        _staging = new StagingRing(this, driver, _stream);
+    }
+
+    private static nint Retain(ICudaDriver driver, int ordinal, out int device)
+    {
+        int count = CountOf(driver), found;
+        if (ordinal < 0 || ordinal >= count) throw new DeviceException(NoSuchDevice(ordinal, count));
+        Check(driver, driver.DeviceGet(&found, ordinal), "cuDeviceGet");
+        nint context;
+        Check(driver, driver.DevicePrimaryCtxRetain(&context, found), "cuDevicePrimaryCtxRetain");
+        device = found;
+        return context;
+    }
+
+    private static int CountOf(ICudaDriver driver)
+    {
+        int count;
+        Check(driver, driver.Init(0), "cuInit");
+        Check(driver, driver.DeviceGetCount(&count), "cuDeviceGetCount");
+        return count;
     }
 
     /// <summary>Opens a GPU.</summary>
     /// <param name="ordinal">Its number among those the driver shows.</param>
     /// <exception cref="CudaException">No driver, no device, or one that does not work; the message says what to do.</exception>
     /// <exception cref="DeviceException">No device of that number.</exception>
-    public static CudaDevice Open(int ordinal = 0) => new(LibCuda.Open(), ordinal);
+    public static CudaDevice Open(int ordinal = 0)
+    {
+        var driver = LibCuda.Open();
+        try
+        {
+            return new(driver, ordinal);
+        }
+        catch (EntryPointNotFoundException e)
+        {
+            throw CudaInventory.TooOld(driver, e);
+        }
+    }
+
+    /// <summary>Opens all GPUs that the driver shows; CUDA_VISIBLE_DEVICES hides some and sets their order.</summary>
+    /// <exception cref="CudaException">No driver, no device, or one that does not work; the message says what to do.</exception>
+    public static IReadOnlyList<CudaDevice> OpenAll() => OpenAll(LibCuda.Open());
+
+    internal static IReadOnlyList<CudaDevice> OpenAll(ICudaDriver driver)
+    {
+        var opened = new List<CudaDevice>();
+        try
+        {
+            for (int k = CountOf(driver); k > 0; k--) opened.Add(new(driver, opened.Count));
+            return opened;
+        }
+        catch
+        {
+            foreach (var device in opened) device.Dispose();
+            throw;
+        }
+    }
 
     /// <inheritdoc/>
     public override DeviceKind Kind => DeviceKind.Cuda;
 
     /// <inheritdoc/>
-    public override string Name => $"{(_driver.IsSimulated ? "sim" : $"cuda:{Ordinal}")} ({Model}, compute {ComputeCapability / 10}.{ComputeCapability % 10})";
+    public override string Name => $"{(!_driver.IsSimulated ? $"cuda:{Ordinal}" : Ordinal == 0 ? "sim" : $"sim:{Ordinal}")} ({Model}, compute {ComputeCapability / 10}.{ComputeCapability % 10})";
 
     /// <summary>Number among the driver's devices.</summary>
     public int Ordinal { get; }
@@ -79,10 +126,13 @@ public sealed unsafe class CudaDevice : Device
     public int SharedPerBlock { get; }
     /// <summary>True for a simulated device: its figures are not measurements.</summary>
     public bool IsSimulated => _driver.IsSimulated;
-    /// <summary>The stream on which everything runs, a CUstream.</summary>
-    public nint Stream => _stream;
+    /// <summary>The stream on which everything runs.</summary>
+    public CudaStream Stream => CudaStream.FromHandle(_stream);
 
     internal ICudaDriver Driver => _driver;
+
+    /// <summary>Calls of the driver so far.</summary>
+    internal long DriverCalls { get; private set; }
 
     /// <summary>Launches a kernel for operands of a dtype, in order with everything before.</summary>
     /// <typeparam name="TArgs">The kernel's struct.</typeparam>
@@ -123,13 +173,25 @@ public sealed unsafe class CudaDevice : Device
         return value;
     }
 
+    /// <summary>Loads the kernels of a source before their first launch; returns where their image came from.</summary>
+    internal string LoadAhead(CudaSource source, bool bfloat16)
+    {
+        Enter();
+        lock (_gate)
+        {
+            string origin = "loaded before";
+            if (!_modules.ContainsKey((source.Name, bfloat16))) _modules[(source.Name, bfloat16)] = LoadModule(source, bfloat16, out origin);
+            return origin;
+        }
+    }
+
     private void Load(CudaKernel kernel, bool bfloat16, int index)
     {
         lock (_gate)
         {
             if (!_modules.TryGetValue((kernel.Source.Name, bfloat16), out nint module))
             {
-                module = LoadModule(kernel.Source, bfloat16);
+                module = LoadModule(kernel.Source, bfloat16, out _);
                 _modules[(kernel.Source.Name, bfloat16)] = module;
             }
             nint handle;
@@ -143,13 +205,16 @@ public sealed unsafe class CudaDevice : Device
     }
 
     // An NVRTC newer than the driver makes images that the driver refuses; what comes with the engine is as old as the oldest driver supported.
-    private nint LoadModule(CudaSource source, bool bfloat16)
+    private nint LoadModule(CudaSource source, bool bfloat16, out string origin)
     {
-        byte[] image = CudaImages.Find(source, ComputeCapability, bfloat16, !_driver.IsSimulated, out string origin);
+        byte[] image = CudaImages.Find(source, ComputeCapability, bfloat16, !_driver.IsSimulated, out origin);
         var result = TryLoadModule(image, out nint module, out string log);
-        if (result is CudaResult.InvalidImage or CudaResult.NoBinaryForGpu or CudaResult.UnsupportedPtxVersion && origin == CudaImages.FromNvrtc
+        if (result is CudaResult.InvalidImage or CudaResult.NoBinaryForGpu or CudaResult.UnsupportedPtxVersion && origin != CudaImages.FromEmbedded
             && CudaImages.Embedded(source, ComputeCapability, bfloat16) is { } embedded && TryLoadModule(embedded, out nint own, out _) == CudaResult.Success)
+        {
+            origin = CudaImages.FromEmbedded;
             return own;
+        }
         Check(result, "cuModuleLoadDataEx", $"{source.Name}, {origin}{(log.Length > 0 ? ": " + log : "")}");
         return module;
     }
@@ -182,15 +247,28 @@ public sealed unsafe class CudaDevice : Device
         Enter();
         ulong pointer;
         var result = _driver.MemAlloc(&pointer, (nuint)bytes);
-        if (result == CudaResult.OutOfMemory) throw new DeviceOutOfMemoryException($"{Name}: out of memory");
+        if (result == CudaResult.OutOfMemory)
+        {
+            DriverCalls++;
+            string facts = $"{bytes:N0} bytes more are not to be had; {Room().TrimEnd(' ', ';')}";
+            throw new DeviceOutOfMemoryException($"{Name}: {facts}; end other programs that use the device", null) { Facts = facts };
+        }
         Check(result, "cuMemAlloc", $"{bytes:N0} bytes");
         return (nint)pointer;
+    }
+
+    internal override string Room()
+    {
+        nuint free, total;
+        Enter();
+        Check(_driver.MemGetInfo(&free, &total), "cuMemGetInfo");
+        return $"{(ulong)free:N0} of the device's {(ulong)total:N0} bytes are free; ";
     }
 
     internal override void Free(nint block, long bytes)
     {
         // With the context its memory is lost; saying so once more would hide the error that tells why.
-        if (_lost) return;
+        if (_lost is not null) return;
         Enter();
         Check(_driver.MemFree((ulong)block), "cuMemFree");
     }
@@ -235,15 +313,23 @@ public sealed unsafe class CudaDevice : Device
     /// <inheritdoc/>
     protected override void Close()
     {
-        Enter();
+        // What a lost context held has gone with it; the calls only end the books.
+        if (_lost is null) Enter();
+        else _driver.CtxSetCurrent(_context);
+        CloseCublas();
+        if (_mark != 0) _driver.EventDestroy(_mark);
         _staging.Dispose();
         foreach (nint module in _modules.Values) _driver.ModuleUnload(module);
-        _driver.StreamDestroy(_stream);
+        if (_ownsStream) _driver.StreamDestroy(_stream);
         if (_ownsContext) _driver.DevicePrimaryCtxRelease(_device);
     }
 
     // Other owners of contexts may share the thread; setting what is already set costs a few nanoseconds.
-    private void Enter() => Check(_driver.CtxSetCurrent(_context), "cuCtxSetCurrent");
+    private void Enter()
+    {
+        if (_lost is not null) throw new CudaException(_lost);
+        Check(_driver.CtxSetCurrent(_context), "cuCtxSetCurrent");
+    }
 
     private int Attribute(CudaDeviceAttribute attribute)
     {
@@ -255,13 +341,24 @@ public sealed unsafe class CudaDevice : Device
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void Check(CudaResult result, string call, string? subject = null)
     {
+        DriverCalls++;
         if (result != CudaResult.Success) Throw(result, call, subject);
     }
 
     private void Throw(CudaResult result, string call, string? subject)
     {
-        var e = new CudaException(call, result, _driver.Explain(result) is { } detail ? subject is null ? detail : $"{subject}: {detail}" : subject);
-        _lost |= e.IsSticky;
+        // The first error tells why; those that follow from it do not.
+        if (_lost is not null) throw new CudaException(_lost);
+        var e = Error(_driver, result, call, subject);
+        if (e.IsSticky) _lost = e;
         throw e;
     }
+
+    private static void Check(ICudaDriver driver, CudaResult result, string call, string? subject = null)
+    {
+        if (result != CudaResult.Success) throw Error(driver, result, call, subject);
+    }
+
+    private static CudaException Error(ICudaDriver driver, CudaResult result, string call, string? subject) =>
+        new(call, result, driver.Explain(result) is { } detail ? subject is null ? detail : $"{subject}: {detail}" : subject);
 }

@@ -51,6 +51,9 @@ public abstract class Device : IDisposable
     internal abstract void Copy(nint to, nint from, long bytes);
     internal abstract void Fill(nint block, long bytes, byte value);
 
+    /// <summary>How much memory is free, for messages: a clause that ends with "; ", or nothing where that is not known.</summary>
+    internal virtual string Room() => "";
+
     /// <summary>The pool has handed out a block; so many of its bytes may be used.</summary>
     internal virtual void Rented(nint block, long bytes) { }
 

@@ -40,10 +40,13 @@ internal sealed class BlockPool(Device device)
         long capacity = SizeClass(Guard ? bytes + GuardBytes : bytes);
         lock (_lock)
         {
-            if (_free.TryGetValue(capacity, out var stack) && stack.TryPop(out var block))
-                FreeBytes -= capacity;
-            else
-                block = new Storage { Device = device, Capacity = capacity, Pointer = Allocate(capacity) };
+            if (Arena is null || !Arena.TryTake(capacity, out var block))
+            {
+                if (_free.TryGetValue(capacity, out var stack) && stack.TryPop(out block)) FreeBytes -= capacity;
+                else block = new Storage { Device = device, Capacity = capacity, Pointer = Allocate(capacity) };
+                Arena?.Adopt(block);
+            }
+            capacity = block.Capacity;
             LiveBytes += capacity;
             LiveBlocks++;
             PeakBytes = Math.Max(PeakBytes, LiveBytes);
@@ -63,13 +66,29 @@ internal sealed class BlockPool(Device device)
             device.Returned(block.Pointer);
             block.Generation++;
             block.Owner = null;
-            if (!_free.TryGetValue(block.Capacity, out var stack)) _free[block.Capacity] = stack = new Stack<Storage>();
-            stack.Push(block);
             LiveBytes -= block.Capacity;
-            FreeBytes += block.Capacity;
             LiveBlocks--;
+            if (block.Arena is { } arena) arena.GiveBack(block);
+            else Keep(block);
             CollectionsMarshal.GetValueRefOrAddDefault(_counts, block.Capacity, out _)--;
         }
+    }
+
+    /// <summary>Where blocks come from while it is set; those it lacks it keeps.</summary>
+    internal BlockArena? Arena { get; set; }
+
+    /// <summary>Takes the blocks of an arena that ends.</summary>
+    internal void End(BlockArena arena)
+    {
+        lock (_lock)
+            foreach (var block in arena.Empty()) Keep(block);
+    }
+
+    private void Keep(Storage block)
+    {
+        if (!_free.TryGetValue(block.Capacity, out var stack)) _free[block.Capacity] = stack = new Stack<Storage>();
+        stack.Push(block);
+        FreeBytes += block.Capacity;
     }
 
     /// <summary>Gives every free block back to the device.</summary>
@@ -106,7 +125,8 @@ internal sealed class BlockPool(Device device)
             }
             catch (OutOfMemoryException e)
             {
-                throw new DeviceOutOfMemoryException($"{device.Name}: {capacity:N0} bytes more are not to be had; in use: {Table()}; use smaller batches or shorter records, or end other programs that use the device", e);
+                string facts = $"{capacity:N0} bytes more are not to be had; {device.Room()}in use: {Table()}";
+                throw new DeviceOutOfMemoryException($"{device.Name}: {facts}; use smaller batches or shorter records, or end other programs that use the device", e) { Facts = facts };
             }
         }
     }

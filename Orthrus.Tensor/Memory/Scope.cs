@@ -1,7 +1,8 @@
 namespace Orthrus.Tensor;
 
 /// <summary>
-/// The only owner of tensor memory. Disposing a scope gives every block made in it back to the pool; there are no finalizers. A forward
+/// The only owner of tensor memory. Disposing a scope gives every block made in it back to the pool; there are no finalizers. Memory of others ends as a
+/// tensor with the scope and stays theirs (<see cref="Tensor.FromDevicePointer"/>). A forward
 /// pass opens one per block and keeps only its result: <c>scope.Keep(y, outer)</c>. Not thread-safe: one scope, one thread.
 /// </summary>
 public sealed class Scope : IDisposable
@@ -55,6 +56,15 @@ public sealed class Scope : IDisposable
         return t;
     }
 
+    /// <summary>A tensor on memory that somebody else owns. It ends with the scope; the memory does not.</summary>
+    internal Tensor Borrow(nint pointer, Shape shape, DType dtype)
+    {
+        if (!_open) throw new LifetimeException("the scope is closed");
+        var block = new Storage { Device = Device, Pointer = pointer, Borrowed = true };
+        Own(block);
+        return new Tensor(block, 0, shape, dtype);
+    }
+
     /// <summary>Moves ownership of a tensor's memory to another scope of the same device, which then frees it. Views move with their block.</summary>
     /// <exception cref="LifetimeException">The tensor is not owned by this scope.</exception>
     public Tensor Keep(in Tensor tensor, Scope outer)
@@ -73,7 +83,7 @@ public sealed class Scope : IDisposable
         var block = tensor.Block;
         if (block.Owner != this) throw new LifetimeException("Free: the tensor is not owned by this scope");
         Remove(block);
-        Device.Pool.Return(block);
+        Return(block);
     }
 
     /// <summary>Gives every block back to the pool. A second call does nothing.</summary>
@@ -82,9 +92,20 @@ public sealed class Scope : IDisposable
         if (!_open) return;
         _open = false;
         // Last block first: the next scope then receives blocks in the order in which this one asked for them.
-        for (int i = _blocks.Count - 1; i >= 0; i--) Device.Pool.Return(_blocks[i]);
+        for (int i = _blocks.Count - 1; i >= 0; i--) Return(_blocks[i]);
         _blocks.Clear();
         Device.Recycle(this);
+    }
+
+    private void Return(Storage block)
+    {
+        if (!block.Borrowed)
+        {
+            Device.Pool.Return(block);
+            return;
+        }
+        block.Generation++;
+        block.Owner = null;
     }
 
     private void Own(Storage block)

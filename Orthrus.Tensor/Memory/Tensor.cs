@@ -21,6 +21,24 @@ public readonly unsafe struct Tensor
     /// <summary>The absent tensor.</summary>
     public static Tensor None => default;
 
+    /// <summary>A tensor on device memory that somebody else owns and frees. It ends with the scope, and must not be used after its memory.</summary>
+    /// <param name="scope">A scope of the CUDA device in whose context the memory was allocated.</param>
+    /// <param name="pointer">The CUdeviceptr of the first element, aligned to the element's size. In ManagedCuda variable.DevicePointer.Pointer.</param>
+    /// <param name="shape">Extents, row-major without gaps.</param>
+    /// <param name="dtype">Element type.</param>
+    /// <remarks>
+    /// Nothing orders the owner's work and the device's: <see cref="CudaDevice.WaitFor(CudaStream)"/> before the tensor is used, <see cref="CudaDevice.Precede"/> before its owner
+    /// reads results, or one stream for both.
+    /// </remarks>
+    /// <exception cref="ShapeException">The pointer is not aligned, or the tensor leaves its allocation.</exception>
+    /// <exception cref="DeviceException">The scope is of no CUDA device, or the memory of another device or context, or none of a device.</exception>
+    public static Tensor FromDevicePointer(Scope scope, nint pointer, Shape shape, DType dtype)
+    {
+        if (scope.Device is not CudaDevice device) throw new DeviceException($"a device pointer on {scope.Device.Name}: use a scope of a CUDA device");
+        device.CheckPointer(pointer, shape.Count * dtype.Size(), dtype);
+        return scope.Borrow(pointer, shape, dtype);
+    }
+
     /// <summary>True for an absent optional operand.</summary>
     public bool IsNone => _storage is null;
 
@@ -89,6 +107,16 @@ public readonly unsafe struct Tensor
         if (DTypeOf<T>() != DType) ThrowType<T>();
         if (values.Length != Count) throw new ShapeException($"{values.Length} elements for a tensor {Shape}");
         Device.Upload(Address, MemoryMarshal.AsBytes(values));
+    }
+
+    /// <summary>Overwrites all elements with those of a tensor of the same device; the host does not wait.</summary>
+    /// <exception cref="ShapeException">Shape or element type differ.</exception>
+    /// <exception cref="DeviceException">The devices differ.</exception>
+    public void CopyFrom(in Tensor source)
+    {
+        if (source.Shape != Shape || source.DType != DType) throw new ShapeException($"{source} for a tensor {this}");
+        if (source.Device != Device) throw new DeviceException($"a tensor of {source.Device.Name} for one of {Device.Name}: download and upload it");
+        Device.Copy(Address, source.Address, Bytes);
     }
 
     /// <summary>The same elements with other extents; free.</summary>

@@ -6,7 +6,7 @@ public sealed partial class Dcl
 {
     private const int RowThreads = 256, Sums = 8;
 
-    private static readonly CudaKernel RowsKernel = new("similarity", "dcl_rows"), TotalKernel = new("similarity", "dcl_total"), WeightsKernel = new("similarity", "dcl_weights");
+    private static readonly CudaKernel RowsKernel = new("dcl", "dcl_rows"), TotalKernel = new("dcl", "dcl_total"), WeightsKernel = new("dcl", "dcl_weights");
 
     [StructLayout(LayoutKind.Sequential)]
     private struct RowArgs

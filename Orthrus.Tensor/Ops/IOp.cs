@@ -4,7 +4,7 @@ namespace Orthrus.Tensor;
 
 /// <summary>
 /// A differentiable operator. One file holds everything: signature, shape rule, specification, kernels, facts, samples. Nothing is optional: an
-/// operator without a backward does not compile.
+/// operator without a backward, or without kernels for one of the two devices, does not compile.
 /// </summary>
 /// <typeparam name="TAttr">Options of the operator: an unmanaged value.</typeparam>
 public interface IOp<TAttr> where TAttr : unmanaged
@@ -33,14 +33,23 @@ public interface IOp<TAttr> where TAttr : unmanaged
     /// </summary>
     static abstract void BackwardCpu<T>(in GradArgs args, in TAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>;
 
-    /// <summary>CUDA kernel, launched on the device's stream; as <see cref="ForwardCpu"/>. The call's dtype (<see cref="OpArgs.DType"/>) is F32 or, where the signature allows it, BF16.</summary>
-    static virtual void ForwardCuda(in OpArgs args, in TAttr attr) => throw CudaKernel.Missing<TAttr>(args.Scratch);
+    /// <summary>
+    /// CUDA kernel, launched on the device's stream; as <see cref="ForwardCpu"/>. The call's dtype (<see cref="OpArgs.DType"/>) is F32 or, where the signature allows it, BF16. An operator
+    /// for the CPU alone throws <see cref="CudaKernel.Missing"/>.
+    /// </summary>
+    static abstract void ForwardCuda(in OpArgs args, in TAttr attr);
 
     /// <summary>CUDA kernel of the vector-Jacobian product; as <see cref="BackwardCpu"/>.</summary>
-    static virtual void BackwardCuda(in GradArgs args, in TAttr attr) => throw CudaKernel.Missing<TAttr>(args.Scratch);
+    static abstract void BackwardCuda(in GradArgs args, in TAttr attr);
 
     /// <summary>What backward needs kept from the forward pass.</summary>
     static abstract Saves Saves { get; }
+
+    /// <summary>
+    /// Shape and dtype of what a forward call on CUDA leaves for its backward call besides operands and results, where <see cref="Saves.Workspace"/> says that it leaves
+    /// anything: what would cost more to compute again than to keep. It is no result: inference does not write it.
+    /// </summary>
+    static virtual TensorSpec CudaWorkspace(in ShapeRule rule, in TAttr attr) => TensorSpec.Absent;
 
     /// <summary>Work of one call, for benchmarks and rooflines.</summary>
     static abstract OpCost Cost(in ShapeRule rule, in TAttr attr);
@@ -59,6 +68,8 @@ public enum Saves : byte
     Inputs = 1,
     /// <summary>The outputs.</summary>
     Outputs = 2,
+    /// <summary>On CUDA the tensor of <see cref="IOp{TAttr}.CudaWorkspace"/>, which the forward kernels fill for it. Goes with <see cref="Inputs"/>.</summary>
+    Workspace = 4,
 }
 
 /// <summary>Work of one call.</summary>

@@ -1,8 +1,9 @@
 using System.Runtime.InteropServices;
+using Orthrus.Tensor.Cuda;
 
 namespace Orthrus.Tensor;
 
-/// <summary>Launches of cuda/linear.cu.</summary>
+/// <summary>Launches of cuda/linear.cu and cuda/linear_grad.cu.</summary>
 public sealed partial class Linear
 {
     /// <summary>Twin of LinearArgs: c (M, N) = sum over k of A (M, k) B (N, k), with pitches in elements.</summary>
@@ -53,14 +54,16 @@ public sealed partial class Linear
     private const int Huge = 0, Thin = 3, Loose = 4;
 
     /// <summary>Kernels of a product, one for each tile.</summary>
-    internal static readonly CudaKernel[] ForwardKernels = KernelsOf("linear_forward"), InputGradKernels = KernelsOf("linear_input_grad"), WeightGradKernels = KernelsOf("linear_weight_grad");
-    private static readonly CudaKernel SumKernel = new("linear", "linear_sum"), BiasGradKernel = new("linear", "linear_bias_grad");
+    internal static readonly CudaKernel[] ForwardKernels = KernelsOf("linear", "linear_forward"), InputGradKernels = KernelsOf(Gradients, "linear_input_grad"),
+        WeightGradKernels = KernelsOf(Gradients, "linear_weight_grad");
+    private const string Gradients = "linear_grad";
+    private static readonly CudaKernel SumKernel = new(Gradients, "linear_sum"), BiasGradKernel = new(Gradients, "linear_bias_grad");
 
     // Slices of the rows in sums over rows: enough to fill a device, and so long that adding their sums costs little. The shapes alone determine them.
     private const int WantedBlocks = 128, LeastSlice = 512, SliceMultiple = 64, LeastBiasSlice = 64, MostBiasSlices = 128;
 
     // The huge tile has no weight gradient: twice as many slices would be needed to fill a device, and their sums cost more than it saves.
-    private static CudaKernel[] KernelsOf(string product) => Array.ConvertAll(CudaTiles, t => new CudaKernel("linear", $"{product}_{t.Name}"));
+    private static CudaKernel[] KernelsOf(string file, string product) => Array.ConvertAll(CudaTiles, t => new CudaKernel(file, $"{product}_{t.Name}"));
 
     /// <inheritdoc/>
     public static void ForwardCuda(in OpArgs args, in NoAttr attr)
@@ -68,7 +71,20 @@ public sealed partial class Linear
         Tensor x = args.Inputs[X], w = args.Inputs[Weight], bias = args.Inputs[Bias], y = args.Outputs[0];
         var a = Product(x, w.Shape[1], w, w.Shape[1], y, x.Shape.Rows, w.Shape[0], w.Shape[1]);
         a.Bias = bias.IsNone ? 0 : bias.Address;
-        Launch(args.Cuda, args.DType, ForwardKernels, a, args.DType);
+        if (args.Cuda.Multiplier is { } cublas && a is { M: > 0, N: > 0, K: > 0 }) ForwardByCublas(args, cublas, a);
+        else Launch(args.Cuda, args.DType, ForwardKernels, a, args.DType);
+    }
+
+    // Row-major y = x w' is column-major y' = w x'. The bias is added by our own kernel, to a product without terms and what stands there: each element is read and written by one
+    // thread. In BF16 the product stays F32 until then, so that it is rounded once.
+    private static void ForwardByCublas(in OpArgs args, Cublas cublas, CudaArgs a)
+    {
+        var product = a.Bias != 0 && args.DType == DType.BF16 ? args.Scratch.Empty(args.Outputs[0].Shape, DType.F32) : args.Outputs[0];
+        cublas.Product(CublasOperation.Transpose, CublasOperation.None, a.N, a.M, a.K, a.B, a.PitchB, a.A, a.PitchA, product.Address, a.PitchC, args.DType, product.DType);
+        if (a.Bias == 0) return;
+        (a.C, a.Residual, a.K, a.Epilogue) = (product.Address, product.Address, 0, CudaEpilogue.Residual);
+        Launch(args.Cuda, DType.F32, ForwardKernels, a, DType.F32);
+        if (args.DType == DType.BF16) CudaCast.Run(product, args.Outputs[0]);
     }
 
     /// <inheritdoc/>
@@ -77,8 +93,19 @@ public sealed partial class Linear
         Tensor x = args.Inputs[X], w = args.Inputs[Weight], dy = args.OutputGrads[0];
         long rows = x.Shape.Rows;
         int k = w.Shape[1], o = w.Shape[0];
-        if (!args.InputGrads[X].IsNone) Launch(args.Cuda, args.DType, InputGradKernels, Product(dy, o, w, k, args.InputGrads[X], rows, k, o), args.DType);
-        if (!args.InputGrads[Weight].IsNone) WeightGrad(args, dy, x, args.InputGrads[Weight], rows, o, k);
+        var cublas = rows > 0 && k > 0 && o > 0 ? args.Cuda.Multiplier : null;
+        if (!args.InputGrads[X].IsNone)
+        {
+            var dx = args.InputGrads[X];
+            if (cublas is not null) cublas.Product(CublasOperation.None, CublasOperation.None, k, rows, o, w.Address, k, dy.Address, o, dx.Address, k, args.DType, args.DType);
+            else Launch(args.Cuda, args.DType, InputGradKernels, Product(dy, o, w, k, dx, rows, k, o), args.DType);
+        }
+        if (!args.InputGrads[Weight].IsNone)
+        {
+            var dw = args.InputGrads[Weight];
+            if (cublas is not null) cublas.Product(CublasOperation.None, CublasOperation.Transpose, k, o, rows, x.Address, k, dy.Address, o, dw.Address, k, args.DType, DType.F32);
+            else WeightGrad(args, dy, x, dw, rows, o, k);
+        }
         if (!args.InputGrads[Bias].IsNone) BiasGrad(args, dy, args.InputGrads[Bias], rows, o);
     }
 

@@ -52,6 +52,17 @@ public static class Op
     /// <exception cref="ShapeException">Operands do not fit.</exception>
     /// <exception cref="DeviceException">Operands live on different devices.</exception>
     public static void Forward<TOp, TAttr>(Scope scope, ReadOnlySpan<Tensor> inputs, in TAttr attr, Span<Tensor> outputs)
+        where TOp : IOp<TAttr> where TAttr : unmanaged => Forward<TOp, TAttr>(scope, inputs, attr, outputs, forBackward: false);
+
+    /// <summary>Runs the forward kernel, and where a backward call will follow makes it leave what that wants besides operands and results.</summary>
+    /// <returns>The workspace for <see cref="Backward"/>, owned by the scope; none where the operator has none on this device, or none is asked for.</returns>
+    /// <inheritdoc cref="Forward{TOp, TAttr}(Scope, ReadOnlySpan{Tensor}, in TAttr, Span{Tensor})"/>
+    /// <param name="scope">Owner of the results.</param>
+    /// <param name="inputs">Operands in the order of the signature; <see cref="Tensor.None"/> for absent ones.</param>
+    /// <param name="attr">Options.</param>
+    /// <param name="outputs">Receives the results; as long as the signature's.</param>
+    /// <param name="forBackward">A backward call will follow.</param>
+    public static Tensor Forward<TOp, TAttr>(Scope scope, ReadOnlySpan<Tensor> inputs, in TAttr attr, Span<Tensor> outputs, bool forBackward)
         where TOp : IOp<TAttr> where TAttr : unmanaged
     {
         var rule = InferFrom<TOp, TAttr>(scope.Device, inputs, attr);
@@ -60,13 +71,19 @@ public static class Op
             var spec = rule.OutSpec(i);
             outputs[i] = spec.Present ? scope.Empty(spec.Shape, spec.DType) : Tensor.None;
         }
+        var workspace = Tensor.None;
+        if (forBackward && HasWorkspace<TOp, TAttr>(scope.Device) && TOp.CudaWorkspace(rule, attr) is { Present: true } wanted) workspace = scope.Empty(wanted.Shape, wanted.DType);
         using var scratch = scope.Device.OpenScope();
-        var args = new OpArgs(inputs, outputs, scratch, rule.DType);
+        var args = new OpArgs(inputs, outputs, scratch, rule.DType, workspace);
         CheckType<TOp, TAttr>(scope.Device, rule.DType);
         if (scope.Device.Kind == DeviceKind.Cuda) TOp.ForwardCuda(args, attr);
         else if (rule.DType == DType.F32) TOp.ForwardCpu<float>(args, attr);
         else TOp.ForwardCpu<double>(args, attr);
+        return workspace;
     }
+
+    private static bool HasWorkspace<TOp, TAttr>(Device device) where TOp : IOp<TAttr> where TAttr : unmanaged =>
+        device.Kind == DeviceKind.Cuda && (TOp.Saves & Saves.Workspace) != 0;
 
     /// <summary>Runs the forward kernel of an operator with one result.</summary>
     /// <inheritdoc cref="Forward{TOp, TAttr}(Scope, ReadOnlySpan{Tensor}, in TAttr, Span{Tensor})"/>
@@ -85,15 +102,22 @@ public static class Op
     /// <param name="outputGrads">Gradients of the results; none for zero.</param>
     /// <param name="inputGrads">Tensors to overwrite with the operands' gradients; none for those not wanted.</param>
     /// <param name="attr">Options of the forward call.</param>
+    /// <param name="workspace">What the forward call returned; none makes an operator that wants it run forward once more.</param>
     public static void Backward<TOp, TAttr>(Scope scope, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs,
-        ReadOnlySpan<Tensor> outputGrads, ReadOnlySpan<Tensor> inputGrads, in TAttr attr)
+        ReadOnlySpan<Tensor> outputGrads, ReadOnlySpan<Tensor> inputGrads, in TAttr attr, in Tensor workspace = default)
         where TOp : IOp<TAttr> where TAttr : unmanaged
     {
         var signature = TOp.Signature;
         DType dtype = GradientCallType(signature, inputs, outputs, outputGrads, inputGrads);
         CheckType<TOp, TAttr>(scope.Device, dtype);
         using var scratch = scope.Device.OpenScope();
-        var args = new GradArgs(inputs, outputs, outputGrads, inputGrads, scratch, dtype);
+        var left = workspace;
+        if (left.IsNone && HasWorkspace<TOp, TAttr>(scope.Device))
+        {
+            var again = new TensorArray();
+            left = Forward<TOp, TAttr>(scratch, inputs, attr, ((Span<Tensor>)again)[..signature.Outputs.Length], forBackward: true);
+        }
+        var args = new GradArgs(inputs, outputs, outputGrads, inputGrads, scratch, dtype, left);
         if (scope.Device.Kind == DeviceKind.Cuda) TOp.BackwardCuda(args, attr);
         else if (dtype == DType.F32) TOp.BackwardCpu<float>(args, attr);
         else TOp.BackwardCpu<double>(args, attr);

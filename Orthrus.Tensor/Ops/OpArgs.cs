@@ -3,11 +3,12 @@ namespace Orthrus.Tensor;
 /// <summary>Operands of a forward kernel.</summary>
 public readonly ref struct OpArgs
 {
-    internal OpArgs(ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, Scope scratch, DType dtype)
+    internal OpArgs(ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, Scope scratch, DType dtype, in Tensor workspace = default)
     {
         DType = dtype;
         Inputs = inputs;
         Outputs = outputs;
+        Workspace = workspace;
         Scratch = scratch;
     }
 
@@ -15,6 +16,8 @@ public readonly ref struct OpArgs
     public ReadOnlySpan<Tensor> Inputs { get; }
     /// <summary>Results, allocated by the shape rule, contents undefined. A result the rule left out is none.</summary>
     public ReadOnlySpan<Tensor> Outputs { get; }
+    /// <summary>What to fill for backward, see <see cref="IOp{TAttr}.CudaWorkspace"/>, contents undefined; none at inference.</summary>
+    public Tensor Workspace { get; }
     /// <summary>Scope for temporary memory; it ends with the call.</summary>
     public Scope Scratch { get; }
     /// <summary>Element type of the call's activations: F32, F64 or BF16.</summary>
@@ -30,8 +33,9 @@ public readonly ref struct OpArgs
 /// <summary>Operands of a backward kernel.</summary>
 public readonly ref struct GradArgs
 {
-    internal GradArgs(ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, ReadOnlySpan<Tensor> outputGrads, ReadOnlySpan<Tensor> inputGrads, Scope scratch, DType dtype)
+    internal GradArgs(ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, ReadOnlySpan<Tensor> outputGrads, ReadOnlySpan<Tensor> inputGrads, Scope scratch, DType dtype, in Tensor workspace = default)
     {
+        Workspace = workspace;
         DType = dtype;
         Inputs = inputs;
         Outputs = outputs;
@@ -44,6 +48,8 @@ public readonly ref struct GradArgs
     public ReadOnlySpan<Tensor> Inputs { get; }
     /// <summary>Results of the forward call; none unless <see cref="Saves.Outputs"/>.</summary>
     public ReadOnlySpan<Tensor> Outputs { get; }
+    /// <summary>What the forward call left on CUDA; none unless <see cref="Saves.Workspace"/>.</summary>
+    public Tensor Workspace { get; }
     /// <summary>Gradient of the loss with respect to each result; none means zero.</summary>
     public ReadOnlySpan<Tensor> OutputGrads { get; }
     /// <summary>Where to write the gradient of each operand; none means not wanted. Contents undefined on entry.</summary>

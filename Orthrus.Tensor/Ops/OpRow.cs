@@ -51,10 +51,10 @@ public abstract class SampleRow
     /// <param name="ints">Flat integer operands; null for others.</param>
     /// <returns>Flat results; null for those not produced.</returns>
     public abstract R[]?[] Reference<R>(R[]?[] inputs, long[]?[] ints) where R : struct, IReal<R>;
-    /// <summary>Runs the forward kernel.</summary>
-    public abstract void Forward(Scope scope, ReadOnlySpan<Tensor> inputs, Span<Tensor> outputs);
+    /// <summary>Runs the forward kernel; with <paramref name="forBackward"/> it returns the workspace that backward wants, see <see cref="Op"/>.</summary>
+    public abstract Tensor Forward(Scope scope, ReadOnlySpan<Tensor> inputs, Span<Tensor> outputs, bool forBackward = false);
     /// <summary>Runs the backward kernel.</summary>
-    public abstract void Backward(Scope scope, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, ReadOnlySpan<Tensor> outputGrads, ReadOnlySpan<Tensor> inputGrads);
+    public abstract void Backward(Scope scope, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, ReadOnlySpan<Tensor> outputGrads, ReadOnlySpan<Tensor> inputGrads, in Tensor workspace = default);
 
     internal sealed class Typed<TOp, TAttr>(Sample<TAttr> sample) : SampleRow where TOp : IOp<TAttr> where TAttr : unmanaged
     {
@@ -85,10 +85,10 @@ public abstract class SampleRow
             return outputs;
         }
 
-        public override void Forward(Scope scope, ReadOnlySpan<Tensor> inputs, Span<Tensor> outputs) =>
-            Op.Forward<TOp, TAttr>(scope, inputs, sample.Attr, outputs);
+        public override Tensor Forward(Scope scope, ReadOnlySpan<Tensor> inputs, Span<Tensor> outputs, bool forBackward = false) =>
+            Op.Forward<TOp, TAttr>(scope, inputs, sample.Attr, outputs, forBackward);
 
-        public override void Backward(Scope scope, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, ReadOnlySpan<Tensor> outputGrads, ReadOnlySpan<Tensor> inputGrads) =>
-            Op.Backward<TOp, TAttr>(scope, inputs, outputs, outputGrads, inputGrads, sample.Attr);
+        public override void Backward(Scope scope, ReadOnlySpan<Tensor> inputs, ReadOnlySpan<Tensor> outputs, ReadOnlySpan<Tensor> outputGrads, ReadOnlySpan<Tensor> inputGrads, in Tensor workspace = default) =>
+            Op.Backward<TOp, TAttr>(scope, inputs, outputs, outputGrads, inputGrads, sample.Attr, workspace);
     }
 }

@@ -55,7 +55,7 @@ public sealed class OpWork : IDisposable
             if (signature.Inputs[i].Kind == OperandKind.Real) gradients[i] = scope.Empty(recipe.Shape, signature.Inputs[i].GradientIn(dtype));
         }
         var outputs = new Tensor[signature.Outputs.Length];
-        sample.Forward(scope, inputs, outputs);
+        var workspace = sample.Forward(scope, inputs, outputs, forBackward: true);
         var given = new Tensor[outputs.Length];
         for (int k = 0; k < outputs.Length; k++)
             if (!outputs[k].IsNone && signature.Outputs[k].Kind == OperandKind.Real)
@@ -63,7 +63,7 @@ public sealed class OpWork : IDisposable
         var results = new Tensor[outputs.Length];
         return new OpWork(op.Name, sample.Name, sample.Cost(dtype), scope,
             s => sample.Forward(s, inputs, results),
-            given.Any(g => !g.IsNone) && gradients.Any(g => !g.IsNone) ? s => sample.Backward(s, inputs, outputs, given, gradients) : null);
+            given.Any(g => !g.IsNone) && gradients.Any(g => !g.IsNone) ? s => sample.Backward(s, inputs, outputs, given, gradients, workspace) : null);
     }
 
     /// <summary>Places the tensors of a state update's sample.</summary>

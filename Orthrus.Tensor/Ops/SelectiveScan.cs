@@ -14,7 +14,9 @@ namespace Orthrus.Tensor;
 /// flushed to it. NaN and infinity stay in their channel and sequence (those of B and C in their sequence), except in gradients that are sums over it. L may be 0. A positive
 /// A, given itself, is refused on the CPU; a kernel on a CUDA device cannot refuse, and its state grows as the recurrence says.
 /// CPU: vectors of channels, items of 128 channels of one sequence, chunks of 32 positions; backward keeps the states at chunk starts and replays the
-/// chunks, so that its memory is 4 L N numbers per thread and, for the partial sums of dB and dC, 2 B L N E / 128. Source: Gu and Dao 2023, Mamba, algorithm 2; upstream's selective_scan_fn.
+/// chunks, so that its memory is 4 L N numbers per thread and, for the partial sums of dB and dC, 2 B L N E / 128.
+/// CUDA: forward leaves the states at the start of every 32 positions for backward; with BF16 activations the channels' shares of dB and dC are cut to 11
+/// binary digits before they are added up, and NaN or infinity in one shows at up to three positions beside. Source: Gu and Dao 2023, Mamba, algorithm 2; upstream's selective_scan_fn.
 /// </remarks>
 /// <exception cref="ShapeException">Shapes that do not fit, or on the CPU a positive A (given itself): the state would grow without bound.</exception>
 public sealed partial class SelectiveScan : IOp<SelectiveScan.Attr>
@@ -36,7 +38,7 @@ public sealed partial class SelectiveScan : IOp<SelectiveScan.Attr>
         ],
         [new("y"), new("state", Precision: Precision.Wide)]) { BFloat16 = true };
     /// <inheritdoc/>
-    public static Saves Saves => Saves.Inputs;
+    public static Saves Saves => Saves.Inputs | Saves.Workspace;
 
     /// <inheritdoc/>
     public static void Infer(ref ShapeRule rule, in Attr attr)
@@ -55,6 +57,14 @@ public sealed partial class SelectiveScan : IOp<SelectiveScan.Attr>
         rule.Exactly(Initial, state);
         rule.Out(Y, u);
         rule.Out(State, state);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>States at the start of every 32 steps.</remarks>
+    public static TensorSpec CudaWorkspace(in ShapeRule rule, in Attr attr)
+    {
+        var u = rule.In(U).Shape;
+        return new(new Shape(u[0], Groups(u[1], Tile), u[2], rule.In(A).Shape[1]), DType.F32);
     }
 
     /// <inheritdoc/>

@@ -3,20 +3,23 @@ using System.Runtime.InteropServices;
 
 namespace Orthrus.Tensor;
 
-/// <summary>Launches of cuda/selective_scan.cu: kernels for 16 states, slower ones for any other number.</summary>
+/// <summary>Launches of cuda/selective_scan*.cu: kernels for 16 states, slower ones for any other number.</summary>
 public sealed partial class SelectiveScan
 {
     /// <summary>Steps of a tile, and so between the states that backward starts from.</summary>
     private const int Tile = 32;
-    /// <summary>Dynamic shared memory of the forward kernels for 16 states: ForwardShared in the source.</summary>
+    /// <summary>Sequences from here on have several chunks, whose length follows theirs, and with it the last bits of their results.</summary>
+    internal const int Cut = 4096;
+    /// <summary>Dynamic shared memory of the forward kernels for 16 states: d, d u, four shares of y, B, C, which may stand there packed.</summary>
     private const int ForwardBytes = sizeof(float) * (2 * 32 * 36 + 4 * (32 * 36 + 8) + 8 * (4 * Tile + 8));
     private const int States = 16, Channels = 32, Threads = 128, AnyChannels = 4, SumThreads = 256;
 
     private static readonly CudaKernel
-        Straight = Kernel("forward"), Chained = Kernel("chained"), Ends = Kernel("ends"), Starts = Kernel("starts"), ForwardAny = Kernel("forward_any"),
-        Backward4 = Kernel("backward"), Backward2 = Kernel("backward_small"), Backward1 = Kernel("backward_least"), BackwardAny = Kernel("backward_any"), Sums = Kernel("sums");
+        Straight = Kernel("", "forward"), Chained = Kernel("", "chained"), Ends = Kernel("", "ends"), ForwardAny = Kernel("_any", "forward_any"),
+        Backward4 = Kernel("_backward", "backward"), Backward2 = Kernel("_backward", "backward_small"), Backward1 = Kernel("_backward", "backward_least"),
+        BackwardAny = Kernel("_any", "backward_any"), Sums = Kernel("_sums", "sums");
 
-    private static CudaKernel Kernel(string name) => new("selective_scan", "selective_scan_" + name);
+    private static CudaKernel Kernel(string part, string name) => new("selective_scan" + part, "selective_scan_" + name);
 
     [StructLayout(LayoutKind.Sequential)]
     private struct ForwardArgs
@@ -45,8 +48,8 @@ public sealed partial class SelectiveScan
     /// </summary>
     internal static int ChunkLength(int l, int e)
     {
-        const int longest = 4096, least = 512, blocks = 384;
-        int count = l < longest ? 1 : Math.Clamp(blocks / Groups(e, Channels), 1, l / least);
+        const int least = 512, blocks = 384;
+        int count = l < Cut ? 1 : Math.Clamp(blocks / Groups(e, Channels), 1, l / least);
         return Math.Max(1, Groups(Groups(l, count), Tile)) * Tile;
     }
 
@@ -59,6 +62,7 @@ public sealed partial class SelectiveScan
         var a = Operands(args.Inputs, attr);
         a.Y = At(args.Outputs[Y]);
         a.State = At(args.Outputs[State]);
+        a.Starts = At(args.Workspace);
         if (a.N != States)
         {
             args.Cuda.Launch(ForwardAny, args.DType, new(Groups(a.E, AnyChannels), a.Batch), Threads, 0, a);
@@ -86,29 +90,19 @@ public sealed partial class SelectiveScan
         var f = Operands(args.Inputs, attr);
         bool any = f.N != States;
         // The largest block whose shared memory the device has.
-        int tiles = Groups(f.L, Tile), warps = any ? 8 : 4;
-        while (warps > 1 && (any ? AnyBytes(warps, f.N) : BackwardBytes(warps)) > args.Cuda.SharedPerBlock) warps /= 2;
+        int warps = any ? 8 : 4;
+        while (warps > 1 && Bytes(warps, args.DType) > args.Cuda.SharedPerBlock) warps /= 2;
         int groups = Groups(f.E, any ? warps : States * warps);
-        f.Starts = args.Scratch.Empty(new Shape(f.Batch, tiles, f.E, f.N), DType.F32).Address;
         var g = new GradientArgs
         {
-            U = f.U, Delta = f.Delta, B = f.B, C = f.C, Z = f.Z, Dy = At(args.OutputGrads[Y]), A = f.A, D = f.D, Bias = f.Bias, DState = At(args.OutputGrads[State]), Starts = f.Starts,
+            U = f.U, Delta = f.Delta, B = f.B, C = f.C, Z = f.Z, Dy = At(args.OutputGrads[Y]), A = f.A, D = f.D, Bias = f.Bias, DState = At(args.OutputGrads[State]), Starts = At(args.Workspace),
             Du = At(args.InputGrads[U]), DDelta = At(args.InputGrads[Delta]), Dz = At(args.InputGrads[Z]), DInitial = At(args.InputGrads[Initial]),
             Partial = args.Scratch.Empty(new Shape(groups, f.Batch, f.L, 2 * f.N), DType.F32).Address,
             Da = args.Scratch.Empty(new Shape(f.Batch, f.E, f.N), DType.F32).Address, Dd = args.Scratch.Empty(new Shape(f.Batch, f.E), DType.F32).Address,
             DBias = args.Scratch.Empty(new Shape(f.Batch, f.E), DType.F32).Address,
             Batch = f.Batch, L = f.L, E = f.E, N = f.N, Plain = f.Plain,
         };
-        if (any)
-        {
-            if (f.L > 0) args.Cuda.Launch(ForwardAny, args.DType, new(Groups(f.E, AnyChannels), f.Batch), Threads, 0, f);
-            args.Cuda.Launch(BackwardAny, args.DType, new(groups, f.Batch), 32 * warps, AnyBytes(warps, f.N), g);
-        }
-        else
-        {
-            if (f.L > 0) args.Cuda.Launch(Starts, args.DType, new(Groups(f.E, Channels), f.Batch), Threads, ForwardBytes, f);
-            args.Cuda.Launch(warps == 4 ? Backward4 : warps == 2 ? Backward2 : Backward1, args.DType, new(groups, f.Batch), 32 * warps, BackwardBytes(warps), g);
-        }
+        args.Cuda.Launch(any ? BackwardAny : warps == 4 ? Backward4 : warps == 2 ? Backward2 : Backward1, args.DType, new(groups, f.Batch), 32 * warps, Bytes(warps, args.DType), g);
         var s = new SumArgs
         {
             Partial = g.Partial, Db = At(args.InputGrads[Bt]), Dc = At(args.InputGrads[Ct]), Da = g.Da, Dd = g.Dd, DBias = g.DBias,
@@ -116,6 +110,8 @@ public sealed partial class SelectiveScan
         };
         long places = (long)f.Batch * f.L * 2 * f.N / (f.N % 4 == 0 ? 4 : 1), states = (long)f.E * f.N;
         args.Cuda.Launch(Sums, args.DType, new(CudaGrid.Cover(Math.Max(places, states), SumThreads), 2), SumThreads, 0, s);
+
+        int Bytes(int warps, DType dtype) => any ? 15 * sizeof(float) * warps * f.N : BackwardBytes(warps, dtype);
     }
 
     private static ForwardArgs Operands(ReadOnlySpan<Tensor> inputs, in Attr attr)
@@ -130,14 +126,13 @@ public sealed partial class SelectiveScan
     }
 
     /// <summary>Dynamic shared memory of the backward kernel: GradLayout in the source.</summary>
-    private static int BackwardBytes(int warps)
+    private static int BackwardBytes(int warps, DType dtype)
     {
-        const int row = 36, statePlane = 4 * Tile + 8, stepPlane = 208, sumPlane = 192;
-        int threads = 32 * warps, channels = 16 * warps;
+        // With BF16 activations the tensor cores add dB and dC over a warp's channels.
+        const int row = 36, statePlane = 4 * Tile + 8, sumPlane = 192;
+        int threads = 32 * warps, channels = 16 * warps, stepPlane = dtype == DType.BF16 ? 0 : 176;
         return sizeof(float) * (7 * channels * row + 8 * statePlane + 56 * threads + 8 * warps * (stepPlane + sumPlane) + 2 * warps * Tile * States);
     }
-
-    private static int AnyBytes(int warps, int n) => 15 * sizeof(float) * warps * n;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int Groups(int count, int size) => (count + size - 1) / size;

@@ -14,7 +14,7 @@ internal static class SimilarityCuda
     private const int MostBackwardSplits = 8;
 
     private static readonly CudaKernel ForwardKernel = new("similarity", "similarity_forward"), FinishKernel = new("similarity", "similarity_finish"),
-        WeightsKernel = new("similarity", "similarity_weights"), BackwardKernel = new("similarity", "similarity_backward"), SumKernel = new("similarity", "similarity_sum");
+        WeightsKernel = new("similarity", "similarity_weights"), BackwardKernel = new("similarity_backward", "similarity_backward"), SumKernel = new("similarity_backward", "similarity_sum");
 
     /// <summary>Statistics of all rows for some pairs of views.</summary>
     internal readonly record struct Statistic(nint Partial, nint Own, int Splits);

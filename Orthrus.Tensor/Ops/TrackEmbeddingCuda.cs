@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.InteropServices;
 
 namespace Orthrus.Tensor;
@@ -33,12 +34,30 @@ internal static class TrackEmbeddingCuda
     internal static void Forward(in OpArgs args, int tracks, int weight, int bias)
     {
         Tensor t = args.Inputs[tracks], w = args.Inputs[weight], y = args.Outputs[0];
-        int channels = w.Shape[0], bits = w.Shape[1], whole = 16 / args.DType.Size();
+        int channels = w.Shape[0], bits = w.Shape[1];
         var table = args.Scratch.Empty(new Shape(1 << bits, channels), args.DType);
         var a = new Args { Tracks = t.Address, Weight = w.Address, Bias = args.Inputs[bias].Address, Table = table.Address, Y = y.Address, Positions = t.Count, Channels = channels, Bits = bits };
         args.Cuda.Launch(Table, args.DType, CudaGrid.Cover(table.Count, Threads), Threads, 0, a);
-        bool aligned = channels % whole == 0 && y.Address % 16 == 0;
-        args.Cuda.Launch(aligned ? Gather : GatherSingle, args.DType, CudaGrid.Cover(t.Count, RowsPerBlock), Threads, 0, a);
+        LaunchGather(args.Cuda, args.DType, a);
+    }
+
+    /// <summary>Rows of a table by track byte; bits that the table has no rows for are not read, and a byte of 64 or more gives NaN.</summary>
+    /// <param name="scope">Owner of the result.</param>
+    /// <param name="tracks">(B, L) U8.</param>
+    /// <param name="table">(16, E) or (64, E), F32 or BF16.</param>
+    /// <returns>(B, L, E).</returns>
+    internal static Tensor Rows(Scope scope, in Tensor tracks, in Tensor table)
+    {
+        var y = scope.Empty(new Shape(tracks.Shape[0], tracks.Shape[1], table.Shape[1]), table.DType);
+        var a = new Args { Tracks = tracks.Address, Table = table.Address, Y = y.Address, Positions = tracks.Count, Channels = table.Shape[1], Bits = BitOperations.Log2((uint)table.Shape[0]) };
+        LaunchGather((CudaDevice)scope.Device, table.DType, a);
+        return y;
+    }
+
+    private static void LaunchGather(CudaDevice device, DType dtype, in Args a)
+    {
+        bool aligned = a.Channels % (16 / dtype.Size()) == 0 && a.Y % 16 == 0 && a.Table % 16 == 0;
+        device.Launch(aligned ? Gather : GatherSingle, dtype, CudaGrid.Cover(a.Positions, RowsPerBlock), Threads, 0, a);
     }
 
     internal static void Backward(in GradArgs args, int tracks, int weight, int bias)

@@ -22,7 +22,7 @@ public interface IStateUpdate<TAttr> where TAttr : unmanaged
     static abstract void RunCpu<T>(in UpdateArgs args, in TAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>;
 
     /// <summary>CUDA kernel, launched on the device's stream; everything is F32.</summary>
-    static virtual void RunCuda(in UpdateArgs args, in TAttr attr) => throw CudaKernel.Missing<TAttr>(args.Scratch);
+    static abstract void RunCuda(in UpdateArgs args, in TAttr attr);
 
     /// <summary>Work of one call on so many elements per list; the members for backward are 0.</summary>
     static abstract OpCost Cost(long elements, DType dtype, in TAttr attr);

@@ -23,11 +23,12 @@ public sealed class MersenneTwister
     public static MersenneTwister NumPy(uint seed) => new(seed, python: false);
 
     /// <summary>As <c>random.seed(seed)</c> of CPython.</summary>
-    /// <param name="seed">Any 32-bit number.</param>
-    public static MersenneTwister Python(uint seed)
+    /// <param name="seed">Any number; its sign does not count.</param>
+    public static MersenneTwister Python(long seed)
     {
         var generator = new MersenneTwister(19650218, python: true);
-        generator.Mix(seed);
+        ulong size = (ulong)Int128.Abs(seed);
+        generator.Mix(size <= uint.MaxValue ? [(uint)size] : [(uint)size, (uint)(size >> 32)]);
         return generator;
     }
 
@@ -69,7 +70,8 @@ public sealed class MersenneTwister
         return (int)u;
     }
 
-    private int BelowPython(uint count)
+    /// <summary>A number from 0 to below <paramref name="count"/> as CPython draws it.</summary>
+    internal int BelowPython(uint count)
     {
         int shift = System.Numerics.BitOperations.LeadingZeroCount(count);
         uint u;
@@ -84,13 +86,14 @@ public sealed class MersenneTwister
         for (uint i = 1; i < Words; i++) _state[i] = 1812433253 * Previous(i) + i;
     }
 
-    // Seeding by an array of one key.
-    private void Mix(uint key)
+    // Seeding by an array of fewer keys than there are words.
+    private void Mix(ReadOnlySpan<uint> keys)
     {
         uint i = 1;
         for (int k = 0; k < Words; k++)
         {
-            _state[i] = (_state[i] ^ Previous(i) * 1664525) + key;
+            int j = k % keys.Length;
+            _state[i] = (_state[i] ^ Previous(i) * 1664525) + keys[j] + (uint)j;
             Advance(ref i);
         }
         for (int k = 0; k < Words - 1; k++)

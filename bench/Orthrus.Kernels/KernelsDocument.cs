@@ -8,7 +8,9 @@ namespace Orthrus.Kernels;
 /// <summary>The tables of docs/KERNELS.md. The text between them is written by hand and kept.</summary>
 internal static class KernelsDocument
 {
-    internal const string StaticMark = "static", SimulatedMark = "simulated";
+    private static readonly SimDeviceSpec[] Devices = [SimDeviceSpec.H100, SimDeviceSpec.A100, SimDeviceSpec.Rtx4090, SimDeviceSpec.L4];
+
+    internal const string StaticMark = "static", SimulatedMark = "simulated", EncoderMark = "encoder";
 
     /// <summary>Replaces what stands between the marks of one table.</summary>
     /// <exception cref="FormatException">The page has no such marks.</exception>
@@ -34,12 +36,32 @@ internal static class KernelsDocument
         return text.ToString();
     }
 
+    /// <summary>Bounds of a whole encoder, kernel by kernel on the H100, in total on every device; one column for each length.</summary>
+    internal static string Encoder(IReadOnlyList<(string Title, EncoderFigures Figures)> runs)
+    {
+        var parts = runs.Select(r => r.Figures.Parts(SimDeviceSpec.H100).ToDictionary(p => p.Kernel)).ToArray();
+        var text = new StringBuilder("| kernel | launches |" + string.Concat(runs.Select(r => $" {r.Title}: ns per nucleotide |")) + "\n|---|---:|" + string.Concat(runs.Select(_ => "---:|")) + "\n");
+        foreach (string kernel in parts.SelectMany(p => p.Values).GroupBy(p => p.Kernel).OrderByDescending(g => g.Max(p => p.Nanoseconds)).Select(g => g.Key))
+        {
+            text.Append(CultureInfo.InvariantCulture, $"| {kernel} | {string.Join(" / ", parts.Select(p => p.TryGetValue(kernel, out var part) ? part.Launches : 0).Distinct())} |");
+            foreach (var part in parts) text.Append(CultureInfo.InvariantCulture, $" {(part.TryGetValue(kernel, out var p) ? $"{p.Nanoseconds.ToString("F2", CultureInfo.InvariantCulture)} {p.Unit}" : "–")} |");
+            text.Append('\n');
+        }
+        text.Append("| **sum** | |");
+        foreach (var part in parts) text.Append(CultureInfo.InvariantCulture, $" **{part.Values.Sum(p => p.Nanoseconds):F2}** |");
+        foreach (var device in Devices)
+        {
+            text.Append(CultureInfo.InvariantCulture, $"\n| million nucleotides a second, {device.Name} | |");
+            foreach (var (_, figures) in runs) text.Append(CultureInfo.InvariantCulture, $" {figures.PositionsPerSecond(device) / 1e6:F2} |");
+        }
+        return text.Append('\n').ToString();
+    }
+
     /// <summary>Counts and bounds of every operator's timing samples.</summary>
     internal static string Simulated(IEnumerable<SimulatedFigure> figures)
     {
-        var devices = new[] { SimDeviceSpec.H100, SimDeviceSpec.A100, SimDeviceSpec.Rtx4090, SimDeviceSpec.L4 };
         var text = new StringBuilder("| operator | activations | direction | launches | lane instructions, millions | special | sectors / minimum | bank cycles / minimum | DRAM bytes / minimum |" +
-            string.Concat(devices.Select(d => $" {d.Name}: bound, us |")) + "\n|---|---|---|---:|---:|---:|---:|---:|---:|" + string.Concat(devices.Select(_ => "---:|")) + "\n");
+            string.Concat(Devices.Select(d => $" {d.Name}: bound, us |")) + "\n|---|---|---|---:|---:|---:|---:|---:|---:|" + string.Concat(Devices.Select(_ => "---:|")) + "\n");
         foreach (var f in figures)
         {
             var all = f.Launches;
@@ -49,7 +71,7 @@ internal static class KernelsDocument
             text.Append(CultureInfo.InvariantCulture, $" {Ratio(Sum(l => l.GlobalLoads.Units + l.GlobalStores.Units), Sum(l => l.GlobalLoads.Minimum + l.GlobalStores.Minimum))} |");
             text.Append(CultureInfo.InvariantCulture, $" {Ratio(Sum(l => l.SharedLoads.Units + l.SharedStores.Units), Sum(l => l.SharedLoads.Minimum + l.SharedStores.Minimum))} |");
             text.Append(CultureInfo.InvariantCulture, $" {Ratio(Sum(l => l.DramReadBytes + l.DramWriteBytes), f.MinimumBytes)} |");
-            foreach (var device in devices)
+            foreach (var device in Devices)
             {
                 double seconds = all.Sum(l => l.Bounds(device)[0].Seconds);
                 string unit = all.Count == 0 ? "–" : all.SelectMany(l => l.Bounds(device).Take(1)).MaxBy(b => b.Seconds).Unit;

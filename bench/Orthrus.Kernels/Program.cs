@@ -1,3 +1,5 @@
+using System.Globalization;
+using Orthrus.Mamba;
 using Orthrus.PtxSim;
 using Orthrus.Tensor;
 using Orthrus.Tensor.Cuda;
@@ -10,6 +12,9 @@ namespace Orthrus.Kernels;
 /// </summary>
 internal static class Program
 {
+    // Lengths of the encoder's bound, batches of 8: a short and a usual transcript.
+    private static readonly int[] Lengths = [531, 3001];
+
     private static int Main(string[] args)
     {
         try
@@ -22,6 +27,8 @@ internal static class Program
                     string text = File.ReadAllText(page);
                     text = KernelsDocument.Replace(text, KernelsDocument.StaticMark, KernelsDocument.Static(StaticFigures.All()));
                     text = KernelsDocument.Replace(text, KernelsDocument.SimulatedMark, KernelsDocument.Simulated(SimulatedFigures.All(SimDeviceSpec.H100)));
+                    text = KernelsDocument.Replace(text, KernelsDocument.EncoderMark, KernelsDocument.Encoder(
+                        [.. Lengths.Select(l => ($"length {l.ToString("N0", CultureInfo.InvariantCulture)}", new EncoderFigures(new MambaConfig(512, 6, 6), 8, l)))]));
                     File.WriteAllText(page, text);
                     return 0;
                 case ["sim-speed"]:

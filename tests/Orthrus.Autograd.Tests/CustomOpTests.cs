@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Text.RegularExpressions;
 using CustomOp;
+using Orthrus.PtxSim;
 using Orthrus.Tensor;
 using Orthrus.Tensor.Cuda;
 using Orthrus.TestSupport;
@@ -63,6 +64,15 @@ public partial class CustomOpTests
         Assert.Contains("FAIL", text.ToString());
     }
 
+    [Fact]
+    public void An_operator_for_the_CPU_alone_says_so()
+    {
+        using var device = SimDriver.Open();
+        using var scope = device.OpenScope();
+        var x = scope.Zeros(new Shape(3), DType.F32);
+        Assert.Equal("weighted has no CUDA kernel: run it on the CPU, not on sim (H100 SXM, compute 9.0)", Assert.Throws<DeviceException>(() => Op.Forward<Weighted, NoAttr>(scope, [x, x], default)).Message);
+    }
+
     /// <summary>The example with the factor x of d/d beta forgotten once.</summary>
     private sealed class WrongSwish : IOp<NoAttr>
     {
@@ -82,6 +92,8 @@ public partial class CustomOpTests
             db[0] += dy[0] * (T.One - x[0]) * slope;
         }
 
+        public static void ForwardCuda(in OpArgs args, in NoAttr attr) => throw CudaKernel.Missing(Name, args.Scratch);
+        public static void BackwardCuda(in GradArgs args, in NoAttr attr) => throw CudaKernel.Missing(Name, args.Scratch);
         public static OpCost Cost(in ShapeRule rule, in NoAttr attr) => Swish.Cost(rule, attr);
         public static IEnumerable<Sample<NoAttr>> Samples() => Swish.Samples();
     }

@@ -156,6 +156,8 @@ public class GradCheckFaultTests
             if (Current == Fault.BackwardOffByOne) db[n - 1] = T.Zero;
         }
 
+        public static void ForwardCuda(in OpArgs args, in NoAttr attr) => throw CudaKernel.Missing(Name, args.Scratch);
+        public static void BackwardCuda(in GradArgs args, in NoAttr attr) => throw CudaKernel.Missing(Name, args.Scratch);
         public static OpCost Cost(in ShapeRule rule, in NoAttr attr) => new(4 * rule.In(0).Shape.Count, rule.AllBytes(), 6 * rule.In(0).Shape.Count, 2 * rule.AllBytes());
 
         public static IEnumerable<Sample<NoAttr>> Samples()

@@ -78,6 +78,7 @@ public partial class OpsDocumentTests
     {
         Saves.None => "nothing",
         Saves.Inputs => "operands",
+        Saves.Inputs | Saves.Workspace => "operands; on CUDA a workspace of forward's",
         Saves.Outputs => "results",
         _ => "operands, results",
     };

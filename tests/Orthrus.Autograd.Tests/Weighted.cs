@@ -26,6 +26,8 @@ internal sealed class Weighted : IOp<NoAttr>
         for (long i = 0; i < args.OutputGrads[0].Count; i++) args.InputGrads[0].Pointer<T>()[i] = args.OutputGrads[0].Pointer<T>()[i] * T.CreateChecked(2);
     }
 
+    public static void ForwardCuda(in OpArgs args, in NoAttr attr) => throw CudaKernel.Missing(Name, args.Scratch);
+    public static void BackwardCuda(in GradArgs args, in NoAttr attr) => throw CudaKernel.Missing(Name, args.Scratch);
     public static OpCost Cost(in ShapeRule rule, in NoAttr attr) => default;
     public static IEnumerable<Sample<NoAttr>> Samples() => [new("one", default, SampleInput.Normal(new Shape(3)), SampleInput.Normal(new Shape(3)))];
 }

@@ -28,6 +28,33 @@ public class BenchVerbTests
     }
 
     [Fact]
+    public void A_simulated_device_counts_instead_of_timing()
+    {
+        string[] lines = CliRun.Of("bench", "--op", "l2_normalize", "--simulate", "--spec", "a100").Succeeded().Out.ReplaceLineEndings("\n").Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.StartsWith("simulated A100, compute 8.0: bounds by counted work, nothing is measured", lines[0]);
+        Assert.Contains(lines, l => l.StartsWith("l2_normalize ") && l.Contains(" forward ") && l.Contains(" dram "));
+        Assert.Contains("bench --op l2_normalize --simulate --spec a100", BenchVerb.Build().Description);
+
+        var a100 = Json("bench", "--op", "l2_normalize", "--device", "sim", "--spec", "a100");
+        var l4 = Json("bench", "--op", "l2_normalize", "--simulate", "--spec", "l4");
+        Assert.Equal("simulated", a100.GetProperty("kind").GetString());
+        var rows = a100.GetProperty("rows").EnumerateArray().ToArray();
+        Assert.Equal(["forward", "backward"], rows.Select(r => r.GetProperty("pass").GetString()));
+        foreach (var row in rows)
+        {
+            var kernels = row.GetProperty("kernels").EnumerateArray().ToArray();
+            Assert.NotEmpty(kernels);
+            Assert.Equal("dram", row.GetProperty("limit").GetString());
+            Assert.InRange(row.GetProperty("share").GetDouble(), 0.5, 1);
+            Assert.InRange(row.GetProperty("dram_bytes").GetDouble(), row.GetProperty("minimum_bytes").GetDouble(), 2 * row.GetProperty("minimum_bytes").GetDouble());
+            Assert.Equal(row.GetProperty("bound_seconds").GetDouble(), kernels.Sum(k => k.GetProperty("bound_seconds").EnumerateObject().Max(b => b.Value.GetDouble())), 1e-12);
+        }
+        // An L4 has a fifth of the bandwidth.
+        double Bound(JsonElement json) => json.GetProperty("rows")[0].GetProperty("bound_seconds").GetDouble();
+        Assert.Equal(1.555 / 0.3, Bound(l4) / Bound(a100), 1e-3);
+    }
+
+    [Fact]
     public void Limits_are_a_table_and_json()
     {
         string[] arguments = ["bench", "--limits", "--seconds", "0.006", "--threads", "2"];
@@ -48,6 +75,15 @@ public class BenchVerbTests
     [InlineData("bench", "--threads", "-1")]
     [InlineData("bench", "--seconds", "0")]
     [InlineData("bench", "--limits", "--op", "silu")]
+    [InlineData("bench", "--limits", "--device", "sim")]
+    [InlineData("bench", "--limits", "--dtype", "f32")]
+    [InlineData("bench", "--spec", "a100", "--op", "silu", "--device", "cpu")]
+    [InlineData("bench", "--simulate", "--device", "cpu")]
+    [InlineData("bench", "--simulate", "--threads", "2")]
+    [InlineData("bench", "--simulate", "--seconds", "1")]
+    [InlineData("bench", "--simulate", "--dtype", "f64")]
+    [InlineData("bench", "--device", "cpu", "--dtype", "bf16")]
+    [InlineData("bench", "--simulate", "--dtype", "bf16", "--op", "batch_norm")]
     public void Wrong_arguments_are_usage_errors(params string[] args)
     {
         var run = CliRun.Of(args);
@@ -59,7 +95,7 @@ public class BenchVerbTests
     [Fact]
     public void A_json_file_that_cannot_be_written_is_one_line()
     {
-        var run = CliRun.Of("bench", "--op", "relu", "--seconds", "0.01", "--json", Path.Combine("no", "such", "folder", "x.json"));
+        var run = CliRun.Of("bench", "--op", "relu", "--seconds", "0.01", "--device", "cpu", "--json", Path.Combine("no", "such", "folder", "x.json"));
         Assert.Equal(3, run.Code);
         Assert.Single(run.ErrorLines);
     }

@@ -196,7 +196,12 @@ internal static class HostileCases
         new("unknown dtype", 2, f => [f.Fasta(), "--dtype", "f16"], "f16", "f32"),
         new("unknown option", 2, f => [f.Fasta(), "--gpu"], "--gpu"),
         new("unknown device", 2, f => [f.Fasta(), "--device", "tpu"], "tpu", "cpu"),
-        new("device that this build has not", 4, f => [f.Fasta(), "--device", "cuda"], "CUDA", "--device cpu"),
+        new("device number that is none", 2, f => [f.Fasta(), "--device", "cuda:first"], "cuda:first", "cuda:N"),
+        new("device that this machine has not", 4, f => [f.Fasta(), "--device", "cuda:4095"], "CUDA"),
+        new("threads of a GPU", 2, f => [f.Fasta(), "--device", "sim", "--threads", "2"], "--threads", "--device cpu"),
+        new("doubles on a GPU", 2, f => [f.Fasta(), "--device", "cuda", "--dtype", "f64"], "--dtype f64", "--device cpu"),
+        new("bfloat16 on the CPU", 2, f => [f.Fasta(), "--device", "cpu", "--dtype", "bf16"], "--dtype bf16", "cuda or sim"),
+        new("threads and bfloat16", 2, f => [f.Fasta(), "--threads", "2", "--dtype", "bf16"], "--threads", "--dtype bf16"),
         new("contradicting CDS options", 2, f => [f.Fasta(), "--blank-tracks", "--cds", "longest-orf"], "--blank-tracks"),
         new("lengths that leave nothing", 2, f => [f.Fasta(), "--min-length", "9", "--max-length", "3"], "length"),
     ];

@@ -198,6 +198,6 @@ public class ModelVerbTests
         Assert.Contains("layers.2.mixer.out_proj.weight\t(64, 128)\tF32", model.Out);
         var machine = CliRun.Of("info");
         Assert.Equal(0, machine.Code);
-        foreach (string what in new[] { "features", "vectors", "devices", "CUDA driver", "NVRTC", "cuBLAS" }) Assert.Contains(what, machine.Out);
+        foreach (string what in new[] { "features", "vectors", "device       cpu", "device       cuda", "device       sim: ", "CUDA driver", "NVRTC", "cuBLAS" }) Assert.Contains(what, machine.Out);
     }
 }

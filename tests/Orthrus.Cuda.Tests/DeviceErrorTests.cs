@@ -30,7 +30,7 @@ public sealed class DeviceErrorTests
             scope.Empty(new Shape(12 << 20), DType.F32);
             Assert.Equal(0, device.CachedBytes);
             var e = Assert.Throws<DeviceOutOfMemoryException>(() => scope.Empty(new Shape(8 << 20), DType.F32));
-            Assert.Equal("sim (H100 SXM, compute 9.0): 33,554,432 bytes more are not to be had; in use: 50,331,648 bytes in 1 blocks, 1 x 50,331,648; use smaller batches or shorter records, or end other programs that use the device", e.Message);
+            Assert.Equal("sim (H100 SXM, compute 9.0): 33,554,432 bytes more are not to be had; 16,777,216 of the device's 67,108,864 bytes are free; in use: 50,331,648 bytes in 1 blocks, 1 x 50,331,648; use smaller batches or shorter records, or end other programs that use the device", e.Message);
         }
         using (var scope = device.OpenScope()) scope.Empty(new Shape(8 << 20), DType.F32);
     }
@@ -64,7 +64,7 @@ public sealed class DeviceErrorTests
         device.Launch(Missing, DType.F32, 1, 32, 0, default(StrayArgs));
         Assert.Throws<CudaException>(device.Synchronize);
         var later = Assert.Throws<CudaException>(() => device.Launch(Missing, DType.F32, 1, 32, 0, default(StrayArgs)));
-        Assert.Contains("the context was lost before: stray, PTX line", later.Message);
+        Assert.Contains("the device was lost before: cuStreamSynchronize (stray, PTX line", later.Message);
         Assert.True(later.IsSticky);
     }
 

@@ -5,7 +5,8 @@ namespace Orthrus.Cuda.Tests;
 /// <summary>
 /// Values of NVIDIA's headers that the declarations use. Sources: cuda.h as transcribed in NVIDIA/cuda-python, cuda/ccuda.pxd (CUDA 11.x: enumerations cudaError_enum,
 /// CUdevice_attribute_enum, CUfunction_attribute_enum, CUjit_option_enum, CUstreamCaptureMode_enum, CUstream_flags_enum, CUevent_flags_enum), and the CUDA Driver API
-/// reference, "Data types used by CUDA driver". Names are the header's, so that a line can be looked up.
+/// reference, "Data types used by CUDA driver"; cublas_api.h (cublasStatus_t, cublasOperation_t, cublasComputeType_t, cublasMath_t, cublasGemmAlgo_t) and library_types.h
+/// (cudaDataType, libraryPropertyType) of CUDA 11, and the cuBLAS documentation, "cuBLAS datatypes reference". Names are the header's, so that a line can be looked up.
 /// </summary>
 public sealed class HeaderValuesTests
 {
@@ -44,6 +45,32 @@ public sealed class HeaderValuesTests
         ("CU_STREAM_CAPTURE_MODE_GLOBAL", 0, (int)CudaCaptureMode.Global),
         ("CU_STREAM_CAPTURE_MODE_THREAD_LOCAL", 1, (int)CudaCaptureMode.ThreadLocal),
         ("CU_STREAM_CAPTURE_MODE_RELAXED", 2, (int)CudaCaptureMode.Relaxed),
+        ("CU_POINTER_ATTRIBUTE_CONTEXT", 1, (int)CudaPointerAttribute.Context),
+        ("CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL", 9, (int)CudaPointerAttribute.DeviceOrdinal),
+        ("CU_POINTER_ATTRIBUTE_RANGE_START_ADDR", 11, (int)CudaPointerAttribute.RangeStart),
+        ("CU_POINTER_ATTRIBUTE_RANGE_SIZE", 12, (int)CudaPointerAttribute.RangeSize),
+        ("CUBLAS_STATUS_SUCCESS", 0, (int)CublasStatus.Success),
+        ("CUBLAS_STATUS_NOT_INITIALIZED", 1, (int)CublasStatus.NotInitialized),
+        ("CUBLAS_STATUS_ALLOC_FAILED", 3, (int)CublasStatus.AllocFailed),
+        ("CUBLAS_STATUS_INVALID_VALUE", 7, (int)CublasStatus.InvalidValue),
+        ("CUBLAS_STATUS_ARCH_MISMATCH", 8, (int)CublasStatus.ArchMismatch),
+        ("CUBLAS_STATUS_MAPPING_ERROR", 11, (int)CublasStatus.MappingError),
+        ("CUBLAS_STATUS_EXECUTION_FAILED", 13, (int)CublasStatus.ExecutionFailed),
+        ("CUBLAS_STATUS_INTERNAL_ERROR", 14, (int)CublasStatus.InternalError),
+        ("CUBLAS_STATUS_NOT_SUPPORTED", 15, (int)CublasStatus.NotSupported),
+        ("CUBLAS_STATUS_LICENSE_ERROR", 16, (int)CublasStatus.LicenseError),
+        ("CUBLAS_OP_N", 0, (int)CublasOperation.None),
+        ("CUBLAS_OP_T", 1, (int)CublasOperation.Transpose),
+        ("CUDA_R_32F", 0, (int)CublasType.F32),
+        ("CUDA_R_16BF", 14, (int)CublasType.BF16),
+        ("CUBLAS_COMPUTE_32F", 68, (int)CublasCompute.F32),
+        ("CUBLAS_COMPUTE_32F_PEDANTIC", 69, (int)CublasCompute.F32Pedantic),
+        ("CUBLAS_DEFAULT_MATH", 0, (int)CublasMath.Default),
+        ("CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION", 16, (int)CublasMath.DisallowReducedPrecisionReduction),
+        ("CUBLAS_GEMM_DEFAULT", -1, (int)CublasAlgorithm.Default),
+        ("MAJOR_VERSION", 0, (int)CublasProperty.Major),
+        ("MINOR_VERSION", 1, (int)CublasProperty.Minor),
+        ("PATCH_LEVEL", 2, (int)CublasProperty.Patch),
     ];
 
     // CUresult: the name in the header follows from ours, which CudaErrors spells out; the values stand here once more.
@@ -72,6 +99,8 @@ public sealed class HeaderValuesTests
         Assert.All(Table, row => Assert.Equal((row.Name, row.Value), (row.Name, row.Ours)));
         // Every value that is declared stands in the table.
         Assert.Equal(Enum.GetValues<CudaResult>().Length + Enum.GetValues<CudaDeviceAttribute>().Length + Enum.GetValues<CudaFunctionAttribute>().Length
-            + Enum.GetValues<CudaJitOption>().Length + Enum.GetValues<CudaCaptureMode>().Length, Table.Length);
+            + Enum.GetValues<CudaJitOption>().Length + Enum.GetValues<CudaCaptureMode>().Length + Enum.GetValues<CudaPointerAttribute>().Length + Enum.GetValues<CublasStatus>().Length
+            + Enum.GetValues<CublasOperation>().Length + Enum.GetValues<CublasType>().Length + Enum.GetValues<CublasCompute>().Length + Enum.GetValues<CublasMath>().Length
+            + Enum.GetValues<CublasAlgorithm>().Length + Enum.GetValues<CublasProperty>().Length, Table.Length);
     }
 }

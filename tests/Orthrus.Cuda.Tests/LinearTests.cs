@@ -215,6 +215,32 @@ public sealed class LinearTests
         }
     }
 
+    // On the H100, whose full rate is that of another instruction, shared memory limits: docs/KERNELS.md says why no tile of mma.sync does better.
+    [Theory]
+    [InlineData("huge", "A100", "matrix")]
+    [InlineData("huge", "L4", "matrix")]
+    [InlineData("huge", "RTX 4090", "matrix")]
+    [InlineData("huge", "H100 SXM", "shared")]
+    [InlineData("large", "A100", "matrix")]
+    [InlineData("large", "L4", "matrix")]
+    [InlineData("large", "RTX 4090", "matrix")]
+    [InlineData("large", "H100 SXM", "shared")]
+    [InlineData("medium", "A100", "shared")]
+    [InlineData("medium", "L4", "matrix")]
+    [InlineData("medium", "RTX 4090", "matrix")]
+    public void The_busiest_unit_of_the_main_loop_is(string tile, string gpu, string unit)
+    {
+        using var driver = Driver(90);
+        using var device = driver.OpenDevice();
+        var reports = new List<LaunchReport>();
+        driver.Launched = reports.Add;
+        foreach (int k in new[] { 192, 384 }) Run(device, DType.BF16, Operands.Random(Product.Forward, DType.BF16, 256, 128, k, 1), Tile(tile));
+        var spec = SimDeviceSpec.Named(gpu)!;
+        // What further steps along k add. How much of the operands comes from memory each time is up to the L2 cache and the number of blocks.
+        var first = reports[0].Bounds(spec).ToDictionary(b => b.Unit, b => b.Seconds);
+        Assert.Equal(unit, reports[1].Bounds(spec).Where(b => b.Unit != "dram").MaxBy(b => b.Seconds - first[b.Unit]).Unit);
+    }
+
     [Theory]
     [MemberData(nameof(Products))]
     public void Shared_memory_has_no_conflicts_in_any_tile(DType dtype, int architecture, Product product)

@@ -56,6 +56,23 @@ public class SingleFileTests
         Assert.NotEmpty(File.ReadAllLines(Path.Combine(jail, "out.tsv")));
     }
 
+    // Kernels, simulator and numbers of PyTorch are all in the file; so is the way to a driver that is not there.
+    [Fact]
+    public void The_file_alone_checks_a_device()
+    {
+        string file = Published.For("linux-x64");
+        var environment = new Dictionary<string, string> { ["ORTHRUS_CUDA_FOLDERS"] = "", ["CUDA_HOME"] = "", ["CUDA_PATH"] = "", ["PATH"] = "" };
+        foreach (string[] arguments in new string[][] { ["--device", "sim", "--op", "silu", "--op", "adamw"], ["--device", "sim", "--op", "selective_scan"], ["--device", "cpu"] })
+        {
+            var result = Shell.Run(file, ["selftest", .. arguments], Published.Temp("selftest"), environment);
+            Assert.True(result.ExitCode == 0, result.ToString());
+            Assert.Contains(" checks, all passed", result.Output);
+            TestContext.Current.SendDiagnosticMessage($"selftest {string.Join(' ', arguments)}: {result.Elapsed.TotalSeconds:F1} s");
+        }
+        var none = Shell.Run(file, ["selftest", "--device", "cuda"], Published.Temp("selftest"), environment);
+        if (none.ExitCode != 0) Assert.Equal((4, 1), (none.ExitCode, none.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length));
+    }
+
     [Fact]
     [Trait("machine", "alone")]
     public void Starts_and_embeds_one_1_kb_transcript_with_base_weights_in_half_a_second()

@@ -107,6 +107,43 @@ public sealed class LibCudaTests
         });
     }
 
+    [Fact]
+    public void Matrix_products_by_cuBLAS()
+    {
+        string[] lines = In(Shims.Build(cublas: true), f => Run(new(f, Part: "products")));
+        Assert.Equal("ok", lines[0]);
+        // Transpositions and types of forward, gradient of x, gradient of the weight; in BF16 with a bias the product is F32.
+        Assert.Equal(["product NN 0 0", "product NN 14 14", "product NT 0 0", "product NT 14 0", "product TN 0 0", "product TN 14 0", "product TN 14 14"], lines.Where(l => l.StartsWith("product ", StringComparison.Ordinal)));
+        const string name = "cuda:0 (H100 SXM, compute 9.0), ";
+        Assert.Contains($"auto {name}matrix products of cuBLAS 12.4.5 (own in embedding)", lines);
+        Assert.Contains($"cublas {name}matrix products of cuBLAS 12.4.5", lines);
+        Assert.Contains($"own {name}own matrix products", lines);
+        Assert.Contains("by cuBLAS 0", lines);
+        Assert.Contains($"embedding Own False {name}F32, own matrix products", lines);
+        Assert.Contains($"embedding Auto False {name}F32, own matrix products", lines);
+        Assert.Contains($"embedding Cublas True {name}F32, matrix products of cuBLAS 12.4.5", lines);
+    }
+
+    [Fact]
+    public void Without_cuBLAS_and_with_one_that_does_not_start()
+    {
+        string line = In(Shims.Build(), f => Run(new(f, Part: "products")))[0];
+        if (line == "ok") Assert.Skip("this machine has cuBLAS");
+        Assert.StartsWith("CudaException: cuBLAS was not found (libcublas.so.13: ", line);
+        Assert.EndsWith("); install it (libcublas of CUDA 11.8 to 13, with libcublasLt), name its folder in ORTHRUS_CUDA_FOLDERS, or use --gemm own", line);
+        Assert.Equal(
+            "CudaException: cublasCreate_v2 (cuda:0 (H100 SXM, compute 9.0)): CUBLAS_STATUS_NOT_INITIALIZED (1): the library could not start on this device; install a cuBLAS of the driver's CUDA version, or use --gemm own, which needs no cuBLAS",
+            In(Shims.Build(cublas: true), f => Run(new(f, Part: "products", CublasStart: 1)))[0]);
+    }
+
+    [Fact]
+    public void ManagedCuda_users_share_context_memory_and_streams()
+    {
+        string[] lines = In(Shims.Build(), f => Run(new(f, Part: "owner")));
+        Assert.Equal("ok", lines[0]);
+        Assert.Equal(["silu 0.73106", "relu 0 2 0 4", "event"], lines[2..5]);
+    }
+
     private static T In<T>(string folder, Func<string, T> run)
     {
         try

@@ -1,4 +1,5 @@
 using Orthrus.Autograd;
+using Orthrus.Mamba;
 using Orthrus.PtxSim;
 using Orthrus.Tensor;
 using Orthrus.Tensor.Cuda;
@@ -13,23 +14,31 @@ namespace Orthrus.Cuda.Tests.Shim;
 public sealed unsafe class ShimChild
 {
     private const string Folder = "ORTHRUS_SHIM", Init = "ORTHRUS_SHIM_INIT", DriverVersion = "ORTHRUS_SHIM_DRIVER", NoCompiler = "ORTHRUS_SHIM_NOJIT", Architectures = "ORTHRUS_SHIM_ARCHS",
-        PtxVersion = "ORTHRUS_SHIM_PTX", Ordinal = "ORTHRUS_SHIM_ORDINAL", Result = "ORTHRUS_SHIM_RESULT";
+        PtxVersion = "ORTHRUS_SHIM_PTX", Ordinal = "ORTHRUS_SHIM_ORDINAL", Memory = "ORTHRUS_SHIM_MEMORY", Fault = "ORTHRUS_SHIM_FAULT", Part = "ORTHRUS_SHIM_PART", CublasStart = "ORTHRUS_SHIM_CUBLAS",
+        Result = "ORTHRUS_SHIM_RESULT";
 
     /// <summary>What a child is to find.</summary>
-    internal sealed record Scene(string Folder, int Init = 0, int DriverVersion = 12040, bool NoCompiler = false, string Architectures = "", string PtxVersion = "", int Ordinal = 0, string Cache = "", string? Visible = null);
+    internal sealed record Scene(string Folder, int Init = 0, int DriverVersion = 12040, bool NoCompiler = false, string Architectures = "", string PtxVersion = "", int Ordinal = 0, string Cache = "", string? Visible = null, long Memory = 0,
+        string Fault = "", string Part = "driver", int CublasStart = 0);
 
     /// <summary>Runs a child; its lines: "ok" or the error, then facts.</summary>
-    internal static string[] Run(Scene scene)
+    internal static string[] Run(Scene scene) => Run(scene, typeof(ShimChild));
+
+    /// <summary>Runs the explicit tests of a class in a child; what it wrote, line by line.</summary>
+    internal static string[] Run(Scene scene, Type tests, IReadOnlyDictionary<string, string>? more = null)
     {
         string result = Path.Combine(scene.Folder, $"result-{Guid.NewGuid():N}.txt");
         var environment = new Dictionary<string, string>
         {
             ["ORTHRUS_CUDA_FOLDERS"] = scene.Folder, ["CUDA_HOME"] = "", ["CUDA_PATH"] = "", [Folder] = scene.Folder, [Init] = $"{scene.Init}", [DriverVersion] = $"{scene.DriverVersion}",
             [NoCompiler] = $"{scene.NoCompiler}", [Architectures] = scene.Architectures, [PtxVersion] = scene.PtxVersion, [Ordinal] = $"{scene.Ordinal}", [Result] = result,
+            [Memory] = $"{scene.Memory}", [Fault] = scene.Fault,
+            [Part] = scene.Part, [CublasStart] = $"{scene.CublasStart}",
             ["ORTHRUS_CACHE"] = scene.Cache.Length > 0 ? scene.Cache : Path.Combine(scene.Folder, "cache"),
         };
         if (scene.Visible is not null) environment["CUDA_VISIBLE_DEVICES"] = scene.Visible;
-        var run = Shell.Run(Path.Combine(AppContext.BaseDirectory, "Orthrus.Cuda.Tests"), ["-explicit", "only", "-class", typeof(ShimChild).FullName!], scene.Folder, environment, seconds: 60);
+        foreach (var (name, value) in more ?? new Dictionary<string, string>()) environment[name] = value;
+        var run = Shell.Run(Path.Combine(AppContext.BaseDirectory, "Orthrus.Cuda.Tests"), ["-explicit", "only", "-class", tests.FullName!], scene.Folder, environment, seconds: 60);
         Assert.True(File.Exists(result), run.ToString());
         return File.ReadAllLines(result);
     }
@@ -40,21 +49,26 @@ public sealed unsafe class ShimChild
         List<string> lines = [];
         try
         {
-            string folder = Variable(Folder);
-            var options = new SimOptions { InitResult = int.Parse(Variable(Init)), DriverVersion = int.Parse(Variable(DriverVersion)), PtxCompiler = Variable(NoCompiler) != "True" };
-            using var sim = new SimDriver(options, SimDeviceSpec.H100, SimDeviceSpec.A100);
-            DriverFunctions.Driver = sim;
-            NvrtcFunctions.PtxVersion = Variable(PtxVersion);
-            NvrtcFunctions.Architectures = [.. Variable(Architectures).Split(',', StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)];
-            Shims.Connect(folder, "libcuda.so.1", typeof(DriverFunctions));
-            Shims.Connect(folder, "libnvrtc.so.12", typeof(NvrtcFunctions));
+            using var sim = Connect();
             using (var device = CudaDevice.Open(int.Parse(Variable(Ordinal))))
             {
                 lines.Add($"device {device.Name}");
-                Silu(device);
-                Staging(device);
+                switch (Variable(Part))
+                {
+                    case "driver":
+                        Silu(device);
+                        Staging(device);
+                        break;
+                    case "products":
+                        Products(device, lines);
+                        break;
+                    case "owner":
+                        ManagedCudaExample.Run(lines);
+                        break;
+                }
             }
-            Rest();
+            if (CublasFunctions.Live != 0) throw new InvalidOperationException($"{CublasFunctions.Live} handles of cuBLAS are left");
+            if (Variable(Part) == "driver") Rest();
             lines.AddRange(NvrtcFunctions.Compiled.Select(c => $"compiled {c}"));
             lines.AddRange(DriverFunctions.Called.Select(c => $"called {c}"));
             lines.Insert(0, "ok");
@@ -63,18 +77,74 @@ public sealed unsafe class ShimChild
         {
             lines.Insert(0, $"{e.GetType().Name}: {e.Message}");
         }
-        File.WriteAllLines(Variable(Result), lines);
+        Answer(lines);
     }
+
+    /// <summary>In the child: a simulated driver and compiler behind the libraries, as the scene has them.</summary>
+    internal static SimDriver Connect()
+    {
+        string folder = Variable(Folder);
+        var options = new SimOptions
+        {
+            InitResult = int.Parse(Variable(Init)), DriverVersion = int.Parse(Variable(DriverVersion)), PtxCompiler = Variable(NoCompiler) != "True", MemoryBytes = long.Parse(Variable(Memory)),
+        };
+        var sim = new SimDriver(options, SimDeviceSpec.H100, SimDeviceSpec.A100);
+        DriverFunctions.Driver = sim;
+        NvrtcFunctions.PtxVersion = Variable(PtxVersion);
+        NvrtcFunctions.Fault = Variable(Fault);
+        NvrtcFunctions.Architectures = [.. Variable(Architectures).Split(',', StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)];
+        Shims.Connect(folder, "libcuda.so.1", typeof(DriverFunctions));
+        Shims.Connect(folder, "libnvrtc.so.12", typeof(NvrtcFunctions));
+        Shims.Connect(folder, "libcublas.so.12", typeof(CublasFunctions));
+        CublasFunctions.CreateStatus = int.Parse(Variable(CublasStart));
+        return sim;
+    }
+
+    /// <summary>In the child: gives the lines back.</summary>
+    internal static void Answer(IEnumerable<string> lines) => File.WriteAllLines(Variable(Result), lines);
 
     private static string Variable(string name) => Environment.GetEnvironmentVariable(name) ?? throw new InvalidOperationException($"{name} is not set");
 
-    private static void Silu(CudaDevice device)
+    private static void Silu(CudaDevice device) => Check(device, "silu");
+
+    private static void Check(CudaDevice device, string op)
     {
-        var row = OpTable.All.Single(r => r.Name == "silu");
+        var row = OpTable.All.Single(r => r.Name == op);
         var results = GradCheck.Run(row, new GradCheckOptions { Devices = [device], DTypes = [DType.F32, DType.BF16] });
         // The simulator behind the C functions allocates on the same thread.
         string[] problems = [.. results.SelectMany(r => r.Problems).Where(p => !p.Contains("managed bytes per call", StringComparison.Ordinal))];
         if (problems.Length > 0) throw new InvalidOperationException(string.Join("; ", problems));
+    }
+
+    // Every sample of the operator by cuBLAS, against the specification; then one call beside the own kernels, and the two in an embedder.
+    private static void Products(CudaDevice device, List<string> lines)
+    {
+        lines.Add($"auto {device.Description}");
+        device.Gemm = GemmBackend.Cublas;
+        lines.Add($"cublas {device.Description}");
+        Check(device, "linear");
+        lines.AddRange(CublasFunctions.Products.Distinct().Order(StringComparer.Ordinal).Select(p => $"product {p}"));
+        CublasFunctions.Products.Clear();
+        device.Gemm = GemmBackend.Own;
+        lines.Add($"own {device.Description}");
+        Check(device, "linear");
+        lines.Add($"by cuBLAS {CublasFunctions.Products.Count}");
+        device.Gemm = GemmBackend.Auto;
+        var model = OrthrusModel.Create(new MambaConfig(32, 1, 6), 5);
+        byte[] record = [.. Enumerable.Range(0, 50).Select(k => (byte)(1 << k % 4))];
+        float[] Embed(GemmBackend gemm)
+        {
+            using var embedder = new Embedder(model, new EmbedderOptions { Device = device, Gemm = gemm });
+            int before = CublasFunctions.Products.Count;
+            float[] vector = embedder.Embed(record);
+            lines.Add($"embedding {gemm} {CublasFunctions.Products.Count - before > 0} {embedder.Description}");
+            return vector;
+        }
+
+        float[] own = Embed(GemmBackend.Own), auto = Embed(GemmBackend.Auto), cublas = Embed(GemmBackend.Cublas);
+        if (!own.AsSpan().SequenceEqual(auto)) throw new InvalidOperationException("auto is not own in an embedder");
+        double error = Math.Sqrt(own.Zip(cublas, (a, b) => (double)(a - b) * (a - b)).Sum() / own.Sum(a => (double)a * a));
+        if (error > 2e-6) throw new InvalidOperationException($"the two differ by {error}");
     }
 
     private static void Staging(CudaDevice device)
@@ -108,7 +178,12 @@ public sealed unsafe class ShimChild
         Is(driver.MemGetInfo(&bytes, &total), (long)total, SimDeviceSpec.A100.MemoryBytes);
         Is(driver.MemAlloc(&memory, 4096));
         Is(driver.MemHostAlloc(&host, 4096, 0));
+        Is(driver.PointerGetAttribute(&number, CudaPointerAttribute.DeviceOrdinal, memory + 5), number, 1);
+        Is(driver.PointerGetAttribute(&current, CudaPointerAttribute.Context, memory), current, context);
+        Is(driver.PointerGetAttribute(&bytes, CudaPointerAttribute.RangeStart, memory + 5), (ulong)bytes, memory);
+        Is(driver.PointerGetAttribute(&bytes, CudaPointerAttribute.RangeSize, memory + 5), (int)bytes, 4096);
         Is(driver.StreamCreate(&stream, 1));
+        Is(driver.StreamGetCtx(stream, &current), current, context);
         Is(driver.EventCreate(&first, 0));
         Is(driver.EventCreate(&second, 0));
         Is(driver.StreamBeginCapture(stream, CudaCaptureMode.ThreadLocal));

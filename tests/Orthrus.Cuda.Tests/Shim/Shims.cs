@@ -11,14 +11,15 @@ namespace Orthrus.Cuda.Tests.Shim;
 /// <summary>Builds the C libraries and, inside the child process, gives their functions something to call.</summary>
 internal static unsafe class Shims
 {
-    /// <summary>A new folder with libcuda.so.1 and, where asked for, libnvrtc.so.12; skips the test where there is no compiler.</summary>
-    internal static string Build(bool driver = true, string? nvrtc = null)
+    /// <summary>A new folder with libcuda.so.1 and, where asked for, libnvrtc.so.12 and libcublas.so.12; skips the test where there is no compiler.</summary>
+    internal static string Build(bool driver = true, string? nvrtc = null, bool cublas = false)
     {
         if (!OperatingSystem.IsLinux() || Shell.Find("gcc") is null) Assert.Skip("needs gcc on Linux");
         if (CudaImages.Embedded(CudaSource.BuiltIn("unary"), 90, false) is null) Assert.Skip("the embedded PTX of unary.cu is older than its source: compile cuda/ptx anew");
         string folder = Directory.CreateTempSubdirectory("orthrus-shim-").FullName, sources = Path.Combine(AppContext.BaseDirectory, "Shim");
         if (driver) Compile("driver.c", "libcuda.so.1", []);
         if (nvrtc is not null) Compile("nvrtc.c", "libnvrtc.so.12", nvrtc == "old" ? ["-DOLD"] : []);
+        if (cublas) Compile("cublas.c", "libcublas.so.12", []);
         return folder;
 
         void Compile(string source, string library, string[] defines)
@@ -80,6 +81,7 @@ internal static unsafe class DriverFunctions
     [UnmanagedCallersOnly] private static int cuMemcpyDtoHAsync_v2(void* to, ulong from, nuint bytes, nint stream) => As(Driver.MemcpyDtoHAsync(to, from, bytes, stream));
     [UnmanagedCallersOnly] private static int cuMemcpyDtoDAsync_v2(ulong to, ulong from, nuint bytes, nint stream) => As(Driver.MemcpyDtoDAsync(to, from, bytes, stream));
     [UnmanagedCallersOnly] private static int cuMemsetD8Async(ulong to, byte value, nuint bytes, nint stream) => As(Driver.MemsetD8Async(to, value, bytes, stream));
+    [UnmanagedCallersOnly] private static int cuPointerGetAttribute(void* value, int attribute, ulong pointer) => As(Driver.PointerGetAttribute(value, (CudaPointerAttribute)attribute, pointer));
     [UnmanagedCallersOnly] private static int cuModuleLoadDataEx(nint* module, void* image, uint count, int* options, void** values) => As(Driver.ModuleLoadDataEx(module, image, count, (CudaJitOption*)options, values));
     [UnmanagedCallersOnly] private static int cuModuleUnload(nint module) => As(Driver.ModuleUnload(module));
     [UnmanagedCallersOnly] private static int cuModuleGetFunction(nint* function, nint module, byte* name) => As(Driver.ModuleGetFunction(function, module, name));
@@ -89,6 +91,7 @@ internal static unsafe class DriverFunctions
     [UnmanagedCallersOnly] private static int cuLaunchKernel(nint f, uint gx, uint gy, uint gz, uint bx, uint by, uint bz, uint shared, nint stream, void** parameters, void** extra) => As(Driver.LaunchKernel(f, gx, gy, gz, bx, by, bz, shared, stream, parameters, extra));
     [UnmanagedCallersOnly] private static int cuStreamCreate(nint* stream, uint flags) => As(Driver.StreamCreate(stream, flags));
     [UnmanagedCallersOnly] private static int cuStreamDestroy_v2(nint stream) => As(Driver.StreamDestroy(stream));
+    [UnmanagedCallersOnly] private static int cuStreamGetCtx(nint stream, nint* context) => As(Driver.StreamGetCtx(stream, context));
     [UnmanagedCallersOnly] private static int cuStreamQuery(nint stream) => As(Driver.StreamQuery(stream));
     [UnmanagedCallersOnly] private static int cuStreamSynchronize(nint stream) => As(Driver.StreamSynchronize(stream));
     [UnmanagedCallersOnly] private static int cuStreamWaitEvent(nint stream, nint e, uint flags) => As(Driver.StreamWaitEvent(stream, e, flags));
@@ -119,6 +122,9 @@ internal static unsafe class NvrtcFunctions
     /// <summary>PTX version that this NVRTC writes; empty for that of the embedded PTX.</summary>
     internal static string PtxVersion { get; set; } = "";
 
+    /// <summary>"wrong": compiled kernels multiply where they should add; "stray": they write far beside their results.</summary>
+    internal static string Fault { get; set; } = "";
+
     /// <summary>Options of each compilation.</summary>
     internal static List<string> Compiled { get; } = [];
 
@@ -148,7 +154,11 @@ internal static unsafe class NvrtcFunctions
     {
         source = Marshal.PtrToStringUTF8((nint)name)!;
         *program = 0x77;
-        return count == 1 && Marshal.PtrToStringUTF8((nint)names[0]) == "orthrus.cuh" && Marshal.PtrToStringUTF8((nint)headers[0]) == CudaResources.Header && *text != 0 ? 0 : 3;
+        // The header of all kernels, and those that an operator's files share.
+        bool found = false;
+        for (int i = 0; i < count; i++)
+            found |= Marshal.PtrToStringUTF8((nint)names[i]) == CudaResources.HeaderName && Marshal.PtrToStringUTF8((nint)headers[i]) == CudaResources.Header;
+        return found && *text != 0 ? 0 : 3;
     }
 
     [UnmanagedCallersOnly]
@@ -170,6 +180,8 @@ internal static unsafe class NvrtcFunctions
         result = CudaImages.Embedded(CudaSource.BuiltIn(source[..^3]), number, texts.Contains("-DORTHRUS_BF16")) ?? [];
         if (result.Length == 0) return 6;
         if (PtxVersion.Length > 0) result = Encoding.UTF8.GetBytes(System.Text.RegularExpressions.Regex.Replace(Encoding.UTF8.GetString(result), @"\.version \d+\.\d+", $".version {PtxVersion}"));
+        if (Fault == "wrong") result = Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(result).Replace("add.f32", "mul.f32", StringComparison.Ordinal));
+        if (Fault == "stray") result = Encoding.UTF8.GetBytes(System.Text.RegularExpressions.Regex.Replace(Encoding.UTF8.GetString(result), @"(st\.global[.a-z0-9]*\s+\[%rd\d+)(\+\d+)?\]", "$1+1073741824]"));
         log = Encoding.UTF8.GetBytes("compiled\0");
         return 0;
     }

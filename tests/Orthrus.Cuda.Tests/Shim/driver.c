@@ -32,6 +32,7 @@ typedef struct { char bytes[16]; } CUuuid;
     F(cuMemcpyDtoHAsync_v2, (void *dst, CUdeviceptr src, size_t n, CUstream s), (dst, src, n, s)) \
     F(cuMemcpyDtoDAsync_v2, (CUdeviceptr dst, CUdeviceptr src, size_t n, CUstream s), (dst, src, n, s)) \
     F(cuMemsetD8Async, (CUdeviceptr dst, unsigned char uc, size_t n, CUstream s), (dst, uc, n, s)) \
+    F(cuPointerGetAttribute, (void *data, int attribute, CUdeviceptr ptr), (data, attribute, ptr)) \
     F(cuModuleLoadDataEx, (CUmodule *module, const void *image, unsigned int n, int *options, void **values), (module, image, n, options, values)) \
     F(cuModuleUnload, (CUmodule hmod), (hmod)) \
     F(cuModuleGetFunction, (CUfunction *hfunc, CUmodule hmod, const char *name), (hfunc, hmod, name)) \
@@ -42,6 +43,7 @@ typedef struct { char bytes[16]; } CUuuid;
         CUstream s, void **params, void **extra), (f, gx, gy, gz, bx, by, bz, shared, s, params, extra)) \
     F(cuStreamCreate, (CUstream *s, unsigned int flags), (s, flags)) \
     F(cuStreamDestroy_v2, (CUstream s), (s)) \
+    F(cuStreamGetCtx, (CUstream s, CUcontext *pctx), (s, pctx)) \
     F(cuStreamQuery, (CUstream s), (s)) \
     F(cuStreamSynchronize, (CUstream s), (s)) \
     F(cuStreamWaitEvent, (CUstream s, CUevent e, unsigned int flags), (s, e, flags)) \

@@ -1,0 +1,46 @@
+namespace Orthrus.Tensor.Cuda;
+
+/// <summary>Times work on a device's stream with two of the driver's events: what the host does in between does not count unless the device waits for it.</summary>
+public sealed unsafe class CudaTimer : IDisposable
+{
+    private readonly CudaDevice _device;
+    private readonly nint _start, _end;
+
+    /// <summary>Makes the events.</summary>
+    /// <param name="device">Whose stream is timed; it must outlive the timer.</param>
+    /// <exception cref="CudaException">The driver refuses.</exception>
+    public CudaTimer(CudaDevice device)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        _device = device;
+        // Makes the device's context current on this thread.
+        device.Synchronize();
+        nint start, end;
+        device.Check(device.Driver.EventCreate(&start, 0), "cuEventCreate");
+        device.Check(device.Driver.EventCreate(&end, 0), "cuEventCreate");
+        (_start, _end) = (start, end);
+    }
+
+    /// <summary>Seconds that the stream takes for what an action issues; half a microsecond is the driver's resolution.</summary>
+    /// <param name="work">Issues work to the device from this thread.</param>
+    /// <exception cref="CudaException">The work fails.</exception>
+    public double Time(Action work)
+    {
+        ArgumentNullException.ThrowIfNull(work);
+        _device.Synchronize();
+        _device.Check(_device.Driver.EventRecord(_start, _device.Stream), "cuEventRecord");
+        work();
+        _device.Check(_device.Driver.EventRecord(_end, _device.Stream), "cuEventRecord");
+        _device.Check(_device.Driver.EventSynchronize(_end), "cuEventSynchronize");
+        float milliseconds;
+        _device.Check(_device.Driver.EventElapsedTime(&milliseconds, _start, _end), "cuEventElapsedTime");
+        return milliseconds * 1e-3;
+    }
+
+    /// <summary>Frees the events.</summary>
+    public void Dispose()
+    {
+        _device.Driver.EventDestroy(_start);
+        _device.Driver.EventDestroy(_end);
+    }
+}

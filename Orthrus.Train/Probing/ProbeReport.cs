@@ -1,0 +1,73 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+
+namespace Orthrus.Train.Probing;
+
+/// <summary>Results as files: JSON (an array of objects), CSV and tab-separated text, with the columns task, target, model, split, metric, value, low, high, n.</summary>
+public static class ProbeReport
+{
+    private static readonly string[] Columns = ["task", "target", "model", "split", "metric", "value", "low", "high", "n"];
+
+    /// <summary>A JSON array with an object per row; what is not defined is null.</summary>
+    /// <param name="rows">The rows.</param>
+    public static byte[] Json(IReadOnlyList<ProbeRow> rows)
+    {
+        ArgumentNullException.ThrowIfNull(rows);
+        using var memory = new MemoryStream();
+        using (var json = new Utf8JsonWriter(memory, new JsonWriterOptions { Indented = true, NewLine = "\n" }))
+        {
+            json.WriteStartArray();
+            foreach (var r in rows)
+            {
+                json.WriteStartObject();
+                json.WriteString(Columns[0], r.Task);
+                json.WriteString(Columns[1], r.Target);
+                json.WriteString(Columns[2], r.Model);
+                json.WriteString(Columns[3], r.Split);
+                json.WriteString(Columns[4], r.Metric);
+                Number(json, Columns[5], r.Value);
+                Number(json, Columns[6], r.Low);
+                Number(json, Columns[7], r.High);
+                json.WriteNumber(Columns[8], r.N);
+                json.WriteEndObject();
+            }
+            json.WriteEndArray();
+        }
+        memory.WriteByte((byte)'\n');
+        return memory.ToArray();
+    }
+
+    /// <summary>Comma-separated text with a header line; all digits; what is not defined is empty.</summary>
+    /// <param name="rows">The rows.</param>
+    public static byte[] Csv(IReadOnlyList<ProbeRow> rows)
+    {
+        ArgumentNullException.ThrowIfNull(rows);
+        var text = new StringBuilder(string.Join(',', Columns)).Append('\n');
+        foreach (var r in rows)
+            text.AppendJoin(',', Quoted(r.Task), Quoted(r.Target), Quoted(r.Model), r.Split, r.Metric, Exact(r.Value), Exact(r.Low), Exact(r.High), r.N.ToString(CultureInfo.InvariantCulture)).Append('\n');
+        return Encoding.UTF8.GetBytes(text.ToString());
+    }
+
+    /// <summary>Tab-separated lines for people: a header, then a line per row with four decimals.</summary>
+    /// <param name="rows">The rows.</param>
+    public static IEnumerable<string> Lines(IReadOnlyList<ProbeRow> rows)
+    {
+        ArgumentNullException.ThrowIfNull(rows);
+        yield return string.Join('\t', Columns);
+        foreach (var r in rows)
+            yield return string.Join('\t', r.Task, r.Target, r.Model, r.Split, r.Metric, Rounded(r.Value), Rounded(r.Low), Rounded(r.High), r.N.ToString(CultureInfo.InvariantCulture));
+    }
+
+    private static void Number(Utf8JsonWriter json, string name, double value)
+    {
+        if (double.IsFinite(value)) json.WriteNumber(name, value);
+        else json.WriteNull(name);
+    }
+
+    private static string Exact(double value) => double.IsFinite(value) ? value.ToString("R", CultureInfo.InvariantCulture) : "";
+
+    private static string Rounded(double value) => double.IsFinite(value) ? value.ToString("F4", CultureInfo.InvariantCulture) : "NA";
+
+    private static string Quoted(string text) => text.AsSpan().IndexOfAny(',', '"', '\n') < 0 ? text : "\"" + text.Replace("\"", "\"\"") + "\"";
+}
