@@ -28,6 +28,10 @@ public sealed class TracksTable
 
     private readonly IdMatcher<Row> _rows = new();
 
+    // Species, genes and groups repeat over the rows: each text is kept once.
+    private readonly HashSet<string> _texts = new(StringComparer.Ordinal);
+    private RowNames? _last;
+
     private TracksTable(string path) => Path = path;
 
     /// <summary>What a row says; junctions are positions of the last base of each exon but the last.</summary>
@@ -66,7 +70,7 @@ public sealed class TracksTable
             int count = LineReader.Split(lines.Line, columns);
             if (count != header.Length) throw lines.Error($"{count} columns where the header has {header.Length}", "check that the table is complete and separated by tabs");
             var (cds, cdsKnown) = start < 0 ? (null, false) : Cds(lines, columns, start, end, source);
-            var names = new RowNames(Text(gene), Text(symbol), Text(biotype), Text(species), Text(homology), Text(family), Text(split));
+            var names = table.Shared(new RowNames(Text(gene), Text(symbol), Text(biotype), Text(species), Text(homology), Text(family), Text(split)));
             var row = new Row(lines.LineNumber, cds, cdsKnown, junctions < 0 ? null : Junctions(lines, lines.Line[columns[junctions]]),
                 Length(lines, columns, length), names, cds is not null && Text(source) == Called);
             string name = FastaReader.Text(lines.Line[columns[id]]);
@@ -74,12 +78,25 @@ public sealed class TracksTable
             if (!table._rows.TryAdd(name, row)) throw lines.Error($"transcript_id {name} occurs twice", "give each transcript one row");
         }
         if (table.Count == 0) throw new InputDataException(path, null, "has a header and no rows", "check how it was made");
+        table._texts.Clear();
+        table._texts.TrimExcess();
         return table;
 
         int Find(string name) => Array.IndexOf(header, name);
 
-        string? Text(int column) => Value(lines, columns, column);
+        string? Text(int column) => table.Shared(Value(lines, columns, column));
     }
+
+    private string? Shared(string? text)
+    {
+        if (text is null) return null;
+        if (_texts.TryGetValue(text, out string? known)) return known;
+        _texts.Add(text);
+        return text;
+    }
+
+    // Rows of one gene mostly stand together.
+    private RowNames Shared(RowNames names) => names == _last ? _last : _last = names;
 
     private static ((int, int)?, bool) Cds(LineReader lines, Range[] columns, int startColumn, int endColumn, int sourceColumn)
     {

@@ -5,7 +5,7 @@ using Orthrus.Rna;
 namespace Orthrus.Train;
 
 /// <summary>Builds a corpus file from annotation, FASTA, projections and upstream's storage, record by record.</summary>
-/// <remarks>Memory: about thirty bytes a transcript, the genes with their names, one annotation and genome at a time, and the longest record.</remarks>
+/// <remarks>Memory: about eighty bytes a transcript, the genes with their names, one annotation or table at a time, and the longest record.</remarks>
 public sealed class CorpusBuilder : IDisposable
 {
     // Room in the header for what is said of a set: names of its files, counts, reasons.
@@ -125,7 +125,7 @@ public sealed class CorpusBuilder : IDisposable
         _genes.ResolveNames(_writer.Ids());
         foreach (var table in read) _remark(table.Report());
         int unlinked = _genes.JoinProjectionsBySymbol();
-        if (unlinked > 0) _remark($"{unlinked:N0} genes of projections have no reference transcript here and go by their symbol");
+        if (unlinked > 0) _remark($"{unlinked:N0} genes of projections belong to no annotated gene here and go by their symbol");
         string how = Symbols();
         var (genes, order, groups, families) = _genes.Finish();
 

@@ -16,7 +16,7 @@ namespace Orthrus.Train;
 internal readonly record struct CorpusGene(int Species, string Id, string Symbol, int Group, int Family);
 
 /// <summary>
-/// Writes a corpus file. Tracks go to disk as they come; about thirty bytes a transcript stay in memory. The file is written aside and renamed at the end, so
+/// Writes a corpus file. Tracks go to disk as they come; about eighty bytes a transcript stay in memory. The file is written aside and renamed at the end, so
 /// that whatever stops it leaves no half corpus under the name.
 /// </summary>
 internal sealed class CorpusWriter : IDisposable

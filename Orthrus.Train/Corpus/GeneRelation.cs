@@ -14,11 +14,11 @@ internal sealed class GeneRelation
     /// <summary>Adds the gene whose number follows that of the last one added.</summary>
     internal void AddGene() => _geneNode.Add(AddNode());
 
-    /// <summary>True where something was joined with a label.</summary>
-    internal bool HasLabels => _labels.Count > 0;
-
     /// <summary>Joins two genes.</summary>
     internal void Join(int geneA, int geneB) => JoinNodes(_geneNode[geneA], _geneNode[geneB]);
+
+    /// <summary>A number that genes of one set share, until the next join.</summary>
+    internal int SetOf(int gene) => Root(_geneNode[gene]);
 
     /// <summary>Puts a gene into the group of this label.</summary>
     internal void JoinLabel(int gene, string label) => JoinNodes(_geneNode[gene], Node(_labels, label));

@@ -10,7 +10,8 @@ internal sealed class GeneSets
     private readonly Dictionary<(int, string), int> _byKey = [];
     private readonly Dictionary<string, int> _species = new(StringComparer.Ordinal);
     private readonly HashSet<string> _transcriptNames = new(StringComparer.Ordinal);
-    private readonly List<(int Gene, string Reference)> _projections = [];
+    private readonly HashSet<int> _projected = [];
+    private readonly HashSet<string> _pool = new(StringComparer.Ordinal);
     private Dictionary<string, List<int>>? _byId, _bySymbol;
 
     /// <summary>Who is homologous to whom.</summary>
@@ -37,7 +38,7 @@ internal sealed class GeneSets
         if (!known)
         {
             gene = _genes.Count;
-            _genes.Add((number, id, symbol ?? ""));
+            _genes.Add((number, Pooled(id), Pooled(symbol ?? "")));
             Homology.AddGene();
             Family.AddGene();
             _byId = null;
@@ -49,21 +50,19 @@ internal sealed class GeneSets
     /// <summary>Notes that a gene is the projection of the gene of a reference transcript.</summary>
     internal void AddProjection(int gene, string referenceTranscript)
     {
-        if (_projections.Count == 0 || _projections[^1] != (gene, referenceTranscript)) _projections.Add((gene, referenceTranscript));
+        _projected.Add(gene);
         Homology.JoinName(gene, StableId.WithoutVersion(referenceTranscript));
     }
 
-    /// <summary>Joins projections of which no reference transcript is there with the genes of the same symbol; returns how many those are.</summary>
+    /// <summary>Joins projections that nothing has joined with an annotated gene with the genes of the same symbol; returns how many those are.</summary>
     internal int JoinProjectionsBySymbol()
     {
-        int left = 0;
-        foreach (var genes in _projections.GroupBy(p => p.Gene))
-        {
-            if (genes.Any(p => _transcriptNames.Contains(StableId.WithoutVersion(p.Reference)))) continue;
-            left++;
-            foreach (int other in Find(_genes[genes.Key].Id, symbolToo: true)) Homology.Join(genes.Key, other);
-        }
-        return left;
+        if (_projected.Count == 0) return 0;
+        var annotated = Enumerable.Range(0, Count).Where(g => !_projected.Contains(g)).Select(Homology.SetOf).ToHashSet();
+        int[] left = [.. _projected.Where(g => !annotated.Contains(Homology.SetOf(g)))];
+        foreach (int gene in left)
+            foreach (int other in Find(_genes[gene].Id, symbolToo: true)) Homology.Join(gene, other);
+        return left.Length;
     }
 
     /// <summary>
@@ -132,6 +131,14 @@ internal sealed class GeneSets
         return (genes, order, groups, families);
 
         string Name(int gene) => $"{species[_genes[gene].Species]}:{_genes[gene].Id}";
+    }
+
+    // Hundreds of assemblies name their genes alike.
+    private string Pooled(string text)
+    {
+        if (_pool.TryGetValue(text, out string? known)) return known;
+        _pool.Add(text);
+        return text;
     }
 
     private void Index()

@@ -97,6 +97,32 @@ internal struct Draws(ulong seed, uint epoch, uint sample, DrawFor purpose, int 
         for (; hit < count; hit++) Turn(set, 0, 255);
     }
 
+    /// <summary>
+    /// Clears a bit at exactly <paramref name="count"/> distinct positions, every set of positions with the same chance, without drawing the positions that do
+    /// not bear it: for marks, which are few.
+    /// </summary>
+    /// <remarks>
+    /// Selection sampling (Knuth, The Art of Computer Programming 2, algorithm S) with the marked positions first: which positions come first does not
+    /// matter to a uniform set, and after the marked ones nothing is left to be cleared.
+    /// </remarks>
+    internal void Thin(Span<byte> tracks, byte bit, int count)
+    {
+        ulong bits = bit * 0x0101010101010101UL;
+        int left = tracks.Length;
+        for (int i = 0; i < tracks.Length && count > 0; i++)
+        {
+            if (i + 8 <= tracks.Length && (System.Runtime.CompilerServices.Unsafe.ReadUnaligned<ulong>(ref tracks[i]) & bits) == 0)
+            {
+                i += 7;
+                continue;
+            }
+            if ((tracks[i] & bit) == 0) continue;
+            if (Below(left--) >= count) continue;
+            tracks[i] &= (byte)~bit;
+            count--;
+        }
+    }
+
     private void Turn(Span<byte> set, byte from, byte to)
     {
         int i;

@@ -54,8 +54,8 @@ internal sealed class ViewMaker(CorpusFile corpus, Augmentation how, ulong seed)
         if (BlankJunctions(pair)) BlankInner(shape, pair, to);
         if (BlankCds(pair)) Augment.Clear(to, TrackByte.Cds);
         uint sample = (uint)pair.First;
-        Mask(how.MaskCds, TrackByte.Cds, DrawFor.MaskCds, to, scratch);
-        Mask(how.MaskSplice, TrackByte.Splice, DrawFor.MaskSplice, to, scratch);
+        new Draws(seed, epoch, sample, DrawFor.MaskCds, view).Thin(to, TrackByte.Cds, (int)(to.Length * how.MaskCds));
+        new Draws(seed, epoch, sample, DrawFor.MaskSplice, view).Thin(to, TrackByte.Splice, (int)(to.Length * how.MaskSplice));
         Drop(how.DropCds, TrackByte.Cds, DrawFor.DropCds, to);
         Drop(how.DropSplice, TrackByte.Splice, DrawFor.DropSplice, to);
         Mask(how.MaskSequence, TrackByte.Bases, DrawFor.MaskSequence, to, scratch);

@@ -63,6 +63,35 @@ public class DrawsTests
     }
 
     [Fact]
+    public void Marks_are_thinned_as_a_uniform_set_of_all_positions_would()
+    {
+        // 20 positions with marks at four of them, 6 positions drawn: the number of marks hit is hypergeometric, and each is hit alike.
+        const int Trials = 40_000;
+        int[] marks = [0, 7, 8, 19];
+        var number = new int[5];
+        var each = new int[4];
+        for (uint sample = 0; sample < Trials; sample++)
+        {
+            var tracks = new byte[20];
+            Array.Fill(tracks, (byte)5);
+            foreach (int m in marks) tracks[m] |= 32;
+            new Draws(2, 0, sample, DrawFor.MaskSplice).Thin(tracks, 32, 6);
+            Assert.All(tracks, b => Assert.Equal(5, b & 31));
+            for (int m = 0; m < 4; m++) each[m] += (tracks[marks[m]] & 32) == 0 ? 1 : 0;
+            number[marks.Count(m => (tracks[m] & 32) == 0)]++;
+        }
+        double[] expected = [.. Enumerable.Range(0, 5).Select(k => Trials * Choose(4, k) * Choose(16, 6 - k) / Choose(20, 6))];
+        double chi = number.Zip(expected).Sum(x => (x.First - x.Second) * (x.First - x.Second) / x.Second);
+        Assert.InRange(chi, 0, 5 + 5 * Math.Sqrt(10));
+        Assert.All(each, n => Assert.InRange(n, 0.3 * Trials - 5 * Math.Sqrt(0.21 * Trials), 0.3 * Trials + 5 * Math.Sqrt(0.21 * Trials)));
+        byte[] all = [.. Enumerable.Repeat((byte)63, 100)];
+        new Draws(1, 0, 0, DrawFor.MaskCds).Thin(all, 16, 30);
+        Assert.Equal(30, all.Count(b => b == 47));
+
+        static double Choose(int n, int k) => Enumerable.Range(0, k).Aggregate(1.0, (c, i) => c * (n - i) / (i + 1));
+    }
+
+    [Fact]
     public void Below_is_uniform_and_below()
     {
         var draws = new Draws(1, 0, 0, DrawFor.Order);

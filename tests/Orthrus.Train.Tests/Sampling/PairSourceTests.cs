@@ -184,10 +184,13 @@ public sealed class PairSourceTests : IDisposable
         using var small = new SmallCorpus();
         for (int g = 0; g < 8; g++) small.Add($"a{g}", $"g{g}", cds: "9\t39", split: "train").Add($"b{g}", $"g{g}", cds: "NA\tNA", split: "train", length: 70);
         using var corpus = small.Build();
-        using var source = PairSource.Of(corpus, Options with { Augmentation = Augmentation.None });
+        // Every transcript is the first of a pair and the second of one.
+        using var source = PairSource.Of(corpus, Options with { Pairs = 16, Augmentation = Augmentation.None });
         Assert.DoesNotContain(source.Batch(0).Tracks, b => (b & TrackByte.Cds) != 0);
-        using var told = PairSource.Of(corpus, Options with { Augmentation = Augmentation.None with { BlankUnknownCds = false } });
-        Assert.Contains(told.Batch(0).Tracks, b => (b & TrackByte.Cds) != 0);
+        using var told = PairSource.Of(corpus, Options with { Pairs = 16, Augmentation = Augmentation.None with { BlankUnknownCds = false } });
+        var batch = told.Batch(0);
+        Assert.Equal(8, Enumerable.Range(0, 16).Count(i => Row(batch, i).Any(b => (b & TrackByte.Cds) != 0)));
+        Assert.Equal(8, Enumerable.Range(16, 16).Count(i => Row(batch, i).Any(b => (b & TrackByte.Cds) != 0)));
     }
 
     [Fact]
