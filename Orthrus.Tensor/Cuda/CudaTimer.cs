@@ -28,9 +28,9 @@ public sealed unsafe class CudaTimer : IDisposable
     {
         ArgumentNullException.ThrowIfNull(work);
         _device.Synchronize();
-        _device.Check(_device.Driver.EventRecord(_start, _device.Stream), "cuEventRecord");
+        _device.Check(_device.Driver.EventRecord(_start, _device.Stream.Handle), "cuEventRecord");
         work();
-        _device.Check(_device.Driver.EventRecord(_end, _device.Stream), "cuEventRecord");
+        _device.Check(_device.Driver.EventRecord(_end, _device.Stream.Handle), "cuEventRecord");
         _device.Check(_device.Driver.EventSynchronize(_end), "cuEventSynchronize");
         float milliseconds;
         _device.Check(_device.Driver.EventElapsedTime(&milliseconds, _start, _end), "cuEventElapsedTime");
