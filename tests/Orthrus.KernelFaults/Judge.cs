@@ -43,9 +43,12 @@ internal static class Baseline
 /// <summary>The faults: those that are all tried, and the others in the order of the seed.</summary>
 internal static class Faults
 {
+    private static readonly string[] Headers =
+        [.. CudaResources.Sources.SelectMany(s => CudaResources.Headers(Orthrus.Tensor.CudaSource.BuiltIn(s)).Keys).Distinct().Order(StringComparer.Ordinal).Select(h => "cuda/" + h)];
+
     internal static (List<Fault> InTurn, List<Fault> Drawn) Of(IReadOnlyList<Seen> seen, int seed, string only)
     {
-        List<Fault> all = [.. CudaResources.Sources.SelectMany(s => SourceFaults.In($"cuda/{s}.cu", CudaResources.Text($"cuda/{s}.cu")!)), .. SourceFaults.In("cuda/" + CudaResources.HeaderName, CudaResources.Header)];
+        List<Fault> all = [.. CudaResources.Sources.Select(s => $"cuda/{s}.cu").Concat(Headers).SelectMany(f => SourceFaults.In(f, CudaResources.Text(f)!))];
         HashSet<string> split = [.. seen.SelectMany(s => s.SplitKernels)];
         all.AddRange(HostFault.Of(seen.SelectMany(s => s.Calls).Distinct(), seen.SelectMany(s => s.Kernels).Distinct().Order(StringComparer.Ordinal).Select(k => (SourceOf(k), k, split.Contains(k)))));
         all.RemoveAll(f => !f.File.Contains(only, StringComparison.Ordinal));
@@ -82,8 +85,14 @@ internal static class Judge
         return planted is SourceFault { Changed: false } ? NoFault + "the compiled text is the same" : "";
     }
 
-    /// <summary>Sources that a fault changes: its own, or for the header those that name the function.</summary>
-    private static HashSet<string> Affected(Fault fault) => fault.File == "cuda/" + CudaResources.HeaderName
-        ? [.. CudaResources.Sources.Where(s => fault.Member.Length == 0 || CudaResources.Text($"cuda/{s}.cu")!.Contains(fault.Member, StringComparison.Ordinal))]
-        : [fault.File["cuda/".Length..^".cu".Length]];
+    /// <summary>Sources that a fault changes: its own; for a header those that include it and, since most functions of the one of all kernels are in few, name the function.</summary>
+    private static HashSet<string> Affected(Fault fault)
+    {
+        string name = fault.File["cuda/".Length..];
+        if (name.EndsWith(".cu", StringComparison.Ordinal)) return [name[..^".cu".Length]];
+        bool common = name == CudaResources.HeaderName && fault.Member.Length > 0;
+        return [.. CudaResources.Sources.Select(Orthrus.Tensor.CudaSource.BuiltIn)
+            .Where(s => CudaResources.Headers(s) is var headers && headers.ContainsKey(name) && (!common || headers.Where(h => h.Key != name).Select(h => h.Value).Append(s.Text).Any(t => t.Contains(fault.Member, StringComparison.Ordinal))))
+            .Select(s => s.Name)];
+    }
 }

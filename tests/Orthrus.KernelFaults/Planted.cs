@@ -58,7 +58,7 @@ internal readonly record struct Stamp(string Source, CudaVariant Variant)
     }
 }
 
-/// <summary>A fault in a source or in the header: modules made from it are compiled anew, each form at its first use.</summary>
+/// <summary>A fault in a source or in a header: modules made from it are compiled anew, each form at its first use.</summary>
 internal sealed class SourceFault(Fault fault, IReadOnlySet<string> affected) : PlantedFault
 {
     private readonly ConcurrentDictionary<Stamp, string> _texts = new();
@@ -72,10 +72,9 @@ internal sealed class SourceFault(Fault fault, IReadOnlySet<string> affected) : 
         if (Stamp.Of(ptx) is not { } stamp || !affected.Contains(stamp.Source)) return ptx;
         return _texts.GetOrAdd(stamp, s =>
         {
-            string text = CudaResources.Text($"cuda/{s.Source}.cu")!, header = CudaResources.Header;
-            if (fault.File == "cuda/" + CudaResources.HeaderName) header = With(header);
-            else text = With(text);
-            var result = Nvrtc.Compile(text, s.Source + ".cu", new Dictionary<string, string> { [CudaResources.HeaderName] = header }, s.Variant.Options(machineCode: false));
+            var source = CudaSource.BuiltIn(s.Source);
+            var headers = CudaResources.Headers(source).ToDictionary(h => h.Key, h => fault.File == "cuda/" + h.Key ? With(h.Value) : h.Value);
+            var result = Nvrtc.Compile(fault.File == $"cuda/{s.Source}.cu" ? With(source.Text) : source.Text, s.Source + ".cu", headers, s.Variant.Options(machineCode: false));
             string made = Encoding.UTF8.GetString(result.Image);
             _changed |= Instructions(made) != Instructions(ptx);
             return made;
