@@ -42,7 +42,7 @@ internal static class Tests
         object? instance = null;
         try
         {
-            instance = test.Method.IsStatic ? null : Activator.CreateInstance(test.Method.DeclaringType!);
+            instance = test.Method.IsStatic ? null : Make(test.Method.DeclaringType!);
             test.Method.Invoke(instance, test.Arguments);
             return null;
         }
@@ -64,6 +64,22 @@ internal static class Tests
                 Debug.WriteLine(e);
             }
         }
+    }
+
+    // Classes of tests take nothing, or where to write to.
+    private static object Make(Type type) => Activator.CreateInstance(type, type.GetConstructors().Single().GetParameters().Length == 0 ? [] : [new Silence()])!;
+
+    private sealed class Silence : ITestOutputHelper
+    {
+        public string Output => "";
+
+        public void Write(string message) { }
+
+        public void Write(string format, params object[] args) { }
+
+        public void WriteLine(string message) { }
+
+        public void WriteLine(string format, params object[] args) { }
     }
 
     private static bool IsLong(MemberInfo member) => member.GetCustomAttributes<TraitAttribute>().Any(t => t is { Name: "tier", Value: "long" });
