@@ -29,16 +29,17 @@ internal static class BenchVerb
         var simulate = new Option<bool>("--simulate") { Description = "the same as --device sim" };
         var spec = new Option<string?>("--spec") { Description = "the simulated GPU (default h100)", HelpName = string.Join('|', Specs.Keys) };
         spec.AcceptOnlyFromAmong([.. Specs.Keys]);
+        var gemm = GemmOption.Create("whose matrix products to time on a GPU (default own)");
         var threads = new Option<int?>("--threads") { Description = "threads of the CPU; 0, the default, takes one per logical processor", HelpName = "N" };
         var dtype = new Option<string?>("--dtype") { Description = "precision of the kernels: f32, f64 (CPU) or bf16 (GPU); f32 by default, on a GPU also bf16" };
         dtype.AcceptOnlyFromAmong("f32", "f64", "bf16");
         var json = new Option<string?>("--json") { Description = "also write the figures to this file, as JSON", HelpName = "FILE" };
         var seconds = new Option<double?>("--seconds") { Description = "about how long to measure each figure (default 0.06 for a limit, 0.2 for an operator)", HelpName = "S" };
-        var command = new Command("bench", Help) { limits, op, device, simulate, spec, threads, dtype, json, seconds };
+        var command = new Command("bench", Help) { limits, op, device, gemm, simulate, spec, threads, dtype, json, seconds };
         command.SetAction(r =>
         {
             bool named = r.GetResult(device) is { Implicit: false };
-            return Run(new Request(r.GetValue(limits), r.GetValue(op) ?? [], named ? DeviceOption.Parse(r.GetValue(device)!) : null, r.GetValue(simulate), r.GetValue(spec),
+            return Run(new Request(r.GetValue(limits), r.GetValue(op) ?? [], named ? DeviceOption.Parse(r.GetValue(device)!) : null, GemmOption.Parse(r.GetValue(gemm)), r.GetValue(simulate), r.GetValue(spec),
                 r.GetValue(threads), r.GetValue(dtype), r.GetValue(json), r.GetValue(seconds)), CliHost.Of(r));
         });
         return command;
@@ -49,7 +50,7 @@ internal static class BenchVerb
         ["a100"] = SimDeviceSpec.A100, ["l4"] = SimDeviceSpec.L4, ["4090"] = SimDeviceSpec.Rtx4090, ["h100"] = SimDeviceSpec.H100,
     };
 
-    private sealed record Request(bool Limits, string[] Names, DeviceChoice? Device, bool Simulate, string? Spec, int? Threads, string? DType, string? Json, double? Seconds);
+    private sealed record Request(bool Limits, string[] Names, DeviceChoice? Device, GemmBackend? Gemm, bool Simulate, string? Spec, int? Threads, string? DType, string? Json, double? Seconds);
 
     private static int Run(Request request, CliHost host)
     {
@@ -60,7 +61,7 @@ internal static class BenchVerb
         {
             Refuse(request.Names.Length > 0, "--limits probes the machine, --op times an operator: give one of the two");
             Refuse(request.DType is not null, "--limits probes both precisions, --dtype chooses that of the operators: give one of the two");
-            Refuse(request.Device is not null || request.Simulate || request.Spec is not null, "--limits probes the processor: leave --device, --simulate and --spec out");
+            Refuse(request.Device is not null || request.Gemm is not null || request.Simulate || request.Spec is not null, "--limits probes the processor: leave --device, --gemm, --simulate and --spec out");
             var limits = LimitsReport.Measure(threads, request.Seconds ?? 0.06, host.Cancel);
             LimitsReport.Write(host.Output, limits);
             if (request.Json is not null) BenchJson.Write(request.Json, w => LimitsReport.WriteJson(w, limits));
@@ -71,8 +72,9 @@ internal static class BenchVerb
         if (bfloat16 && ops.All(o => !o.Signature.BFloat16)) throw new UsageException($"--dtype bf16: {string.Join(", ", request.Names)} computes in F32 alone");
         if (request.Simulate && request.Device is { Place: not DevicePlace.Sim } other) throw new UsageException($"--simulate times nothing on --device {other.Text}: give one of the two");
         var choice = request.Simulate ? DeviceOption.Parse("sim") : request.Device ?? DeviceOption.Parse("auto");
-        var target = choice.Resolve(request.Threads is not null ? "--threads" : request.DType == "f64" ? "--dtype f64" : null, bfloat16 ? "--dtype bf16" : null);
+        var target = choice.Resolve(request.Threads is not null ? "--threads" : request.DType == "f64" ? "--dtype f64" : null, bfloat16 ? "--dtype bf16" : request.Gemm is not null ? GemmOption.Name : null);
         Refuse(request.Spec is not null && target.Place != DevicePlace.Sim, "--spec says which GPU is simulated: give --simulate with it");
+        Refuse(request.Gemm == GemmBackend.Cublas && target.Place == DevicePlace.Sim, "--gemm cublas: cuBLAS runs on NVIDIA's hardware alone; leave it out with a simulated GPU");
         Refuse(request.Seconds is not null && target.Place == DevicePlace.Sim, "--seconds is for what is timed; a simulated GPU counts: leave it out");
         if (target.Place == DevicePlace.Sim)
         {
@@ -82,6 +84,7 @@ internal static class BenchVerb
             return ExitCode.Done;
         }
         using var open = target.Open();
+        if (open is not null) open.Device.Gemm = request.Gemm ?? GemmBackend.Own;
         if (target.Why is not null) host.Error.WriteLine(target.Line(open?.Device.Name ?? "cpu"));
         using var report = open is null
             ? OpReport.OnCpu(threads, request.DType == "f64" ? DType.F64 : DType.F32, request.Seconds ?? 0.2)

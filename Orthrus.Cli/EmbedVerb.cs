@@ -33,7 +33,8 @@ internal static class EmbedVerb
         var pool = Choice("--pool", "mean", "how positions become one vector", "mean", "last", "max");
         var threads = Number("--threads", "N", "worker threads of the CPU (default: all cores); never changes the numbers");
         var dtype = Choice("--dtype", "f32", "arithmetic: f32; f64 on the CPU, which also writes doubles; bf16 activations on a GPU", "f32", "f64", "bf16");
-        var device = DeviceOption.Create();
+        var device = DeviceOption.Create(several: true);
+        var gemm = GemmOption.Create("who multiplies matrices on a GPU: own kernels (default, auto: bits do not depend on the batch) or NVIDIA's cuBLAS");
         var shard = new Option<string?>("--shard") { HelpName = "I/N", Description = "only part I of N of the transcripts (every N-th)" };
         var resume = Flag("--resume", "go on where an interrupted run of the same command was");
         var saveEvery = new Option<double>("--save-every") { HelpName = "SECONDS", Description = "how often the state for --resume is saved", DefaultValueFactory = _ => 5 };
@@ -41,7 +42,7 @@ internal static class EmbedVerb
 
         var command = new Command("embed", Help);
         input.AddTo(command);
-        foreach (var option in new Option[] { model, output, format, perPosition, pool, threads, dtype, device, shard, resume, saveEvery, quiet })
+        foreach (var option in new Option[] { model, output, format, perPosition, pool, threads, dtype, device, gemm, shard, resume, saveEvery, quiet })
             command.Options.Add(option);
         command.SetAction(r =>
         {
@@ -58,7 +59,8 @@ internal static class EmbedVerb
                 Pool = r.GetValue(pool) switch { "last" => Pool.Last, "max" => Pool.Max, _ => Pool.Mean },
                 DType = r.GetValue(dtype) switch { "f64" => DType.F64, "bf16" => DType.BF16, _ => DType.F32 },
                 Threads = Positive(r.GetValue(threads), "--threads", 1024),
-                Device = DeviceOption.Parse(r.GetValue(device)!),
+                Device = DeviceOption.Parse(r.GetValue(device)!, several: true),
+                Gemm = GemmOption.Parse(r.GetValue(gemm)),
                 Shard = Shard.Parse(r.GetValue(shard)),
                 Resume = r.GetValue(resume),
                 Quiet = r.GetValue(quiet),

@@ -73,7 +73,7 @@ internal static class InfoVerb
         foreach (string device in Devices()) Row(output, "device", device);
         Row(output, "CUDA driver", Library(NativeLibraries.CudaDriverStatus, () => $"supports CUDA {CudaInventory.Read().DriverVersion}"));
         Row(output, "NVRTC", Library(NativeLibraries.NvrtcStatus, () => $"version {Nvrtc.Version}, compute capabilities {string.Join(' ', Nvrtc.Architectures)}"));
-        Row(output, "cuBLAS", Library(NativeLibraries.CuBlasStatus, () => ""));
+        Row(output, "cuBLAS", Library(NativeLibraries.CuBlasStatus, () => $"version {Cublas.Version}"));
         Row(output, "kernels", $"compiled ones are kept in {CudaWarmup.Folder}");
         Row(output, "models", string.Join(", ", OrthrusModel.BuiltIn));
     }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Orthrus.Cli.SelfTest;
+using Orthrus.Tensor;
 using Orthrus.Tensor.Cpu;
 using Orthrus.Tensor.Cuda;
 
@@ -28,16 +29,17 @@ internal static class SelfTestVerb
         var full = new Option<bool>("--full") { Description = "also transcripts of 12,000 nt, and more coordinates of each gradient" };
         var op = new Option<string[]>("--op") { Description = "only this operator or state update (may be given several times), and nothing else", HelpName = "NAME" };
         var json = new Option<bool>("--json") { Description = "print JSON instead of the table, which then goes to stderr" };
-        var command = new Command("selftest", Help) { device, full, op, json };
-        command.SetAction(r => Run(DeviceOption.Parse(r.GetValue(device)!), r.GetValue(full), r.GetValue(op) ?? [], r.GetValue(json), CliHost.Of(r)));
+        var gemm = GemmOption.Create("whose matrix products to check on a GPU (default own)");
+        var command = new Command("selftest", Help) { device, gemm, full, op, json };
+        command.SetAction(r => Run(DeviceOption.Parse(r.GetValue(device)!), GemmOption.Parse(r.GetValue(gemm)), r.GetValue(full), r.GetValue(op) ?? [], r.GetValue(json), CliHost.Of(r)));
         return command;
     }
 
-    private static int Run(DeviceChoice choice, bool full, string[] names, bool json, CliHost host)
+    private static int Run(DeviceChoice choice, GemmBackend? gemm, bool full, string[] names, bool json, CliHost host)
     {
         var (ops, updates) = OpNames.Choose(names);
-        var target = choice.Resolve();
-        using var devices = new CheckDevices(target);
+        var target = choice.Resolve(gpuAlone: gemm is null ? null : GemmOption.Name);
+        using var devices = new CheckDevices(target, gemm);
         string name = devices.Gpu?.Name ?? $"cpu ({VectorWidths.Default}-bit vectors)";
         if (target.Why is not null) host.Error.WriteLine(target.Line(name));
         var log = new SelfTestLog(json ? host.Error : host.Output, host.Cancel);

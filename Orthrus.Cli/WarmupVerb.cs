@@ -18,9 +18,10 @@ internal static class WarmupVerb
 
     internal static Command Build()
     {
-        var device = DeviceOption.Create("cuda");
+        var device = DeviceOption.Create();
         device.HelpName = "cuda[:N]";
         device.Description = "the GPU to compile for";
+        device.DefaultValueFactory = _ => "cuda";
         var command = new Command("warmup", Help) { device };
         command.SetAction(r => Run(DeviceOption.Parse(r.GetValue(device)!), CliHost.Of(r)));
         return command;

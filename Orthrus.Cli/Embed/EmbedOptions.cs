@@ -53,6 +53,8 @@ internal sealed record EmbedOptions
     /// <summary>Worker threads; null for all cores.</summary>
     internal int? Threads { get; init; }
     internal DeviceChoice Device { get; init; } = DeviceOption.Parse("auto");
+    /// <summary>Who multiplies matrices on a GPU; null where it was not said.</summary>
+    internal GemmBackend? Gemm { get; init; }
     internal Shard Shard { get; init; } = Shard.Whole;
     internal bool Resume { get; init; }
     internal bool Quiet { get; init; }

@@ -17,13 +17,13 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
         var paths = Stdout ? null : new OutputPaths(options.Output);
         paths?.Check();
         var target = options.Device.Resolve(
-            options.Threads is not null ? "--threads" : options.DType == DType.F64 ? "--dtype f64" : null, options.DType == DType.BF16 ? "--dtype bf16" : null);
+            options.Threads is not null ? "--threads" : options.DType == DType.F64 ? "--dtype f64" : null, options.DType == DType.BF16 ? "--dtype bf16" : options.Gemm is not null ? GemmOption.Name : null);
         using var device = target.Open();
         using var folder = paths is null ? null : RunFolder.Take(paths);
         var fingerprints = RunIdentity.Fingerprints(options.InputFiles(), options.Resume);
 
         using var source = TranscriptSource.Open(options.Input);
-        using var encoder = Encoder.Open(options, source.HasTracks, device?.Device, Say);
+        using var encoder = Encoder.Open(options, source.HasTracks, device?.Devices, Say);
         Say(target.Line(encoder.Device));
         var identity = Identity(encoder, device?.Device, fingerprints);
         if (folder is null)
@@ -150,6 +150,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
             ["device"] = device is null ? "cpu" : device.IsSimulated ? "sim" : "cuda",
             ["device_name"] = device is null ? null : $"{device.Model}, compute {device.ComputeCapability / 10}.{device.ComputeCapability % 10}",
             ["simulated"] = device is { IsSimulated: true },
+            ["gemm"] = device is null ? null : options.Gemm == GemmBackend.Cublas ? "cublas" : "own",
             ["vector_bits"] = device is null ? encoder.VectorBits : null,
             ["dtype"] = options.DType.ToString().ToLowerInvariant(),
             ["per_position"] = options.PerPosition,

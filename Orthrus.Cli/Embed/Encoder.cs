@@ -23,7 +23,7 @@ internal sealed class Encoder : IDisposable
     private readonly DType _dtype;
     private long _nucleotides;
 
-    private Encoder(OrthrusModel model, EmbedOptions options, CudaDevice? device, string tracksFrom)
+    private Encoder(OrthrusModel model, EmbedOptions options, IReadOnlyList<CudaDevice>? devices, string tracksFrom)
     {
         _model = model;
         _dtype = options.DType;
@@ -31,7 +31,9 @@ internal sealed class Encoder : IDisposable
         Blank = Tracks == 6 && options.Input.Cds == CdsPolicy.Blank;
         _embedder = new Embedder(model, new EmbedderOptions
         {
-            Device = device,
+            Device = devices is [var one] ? one : null,
+            Devices = devices is { Count: > 1 } ? devices : null,
+            Gemm = options.Gemm ?? GemmBackend.Auto,
             Threads = options.Threads ?? 0,
             DType = _dtype,
             Pooling = options.Pool switch { Pool.Last => Pooling.Last, Pool.Max => Pooling.Max, _ => Pooling.Mean },
@@ -62,10 +64,10 @@ internal sealed class Encoder : IDisposable
     /// <summary>Loads the model that fits the input.</summary>
     /// <param name="options">The run's options.</param>
     /// <param name="hasTracks">Whether the input brings CDS and exons.</param>
-    /// <param name="device">The GPU to compute on; null for the CPU.</param>
+    /// <param name="devices">The GPUs to compute on; null for the CPU.</param>
     /// <param name="say">Receives lines for stderr.</param>
     /// <exception cref="InputDataException">The model is missing or broken, or wants tracks that the input does not bring.</exception>
-    internal static Encoder Open(EmbedOptions options, bool hasTracks, CudaDevice? device, Action<string> say)
+    internal static Encoder Open(EmbedOptions options, bool hasTracks, IReadOnlyList<CudaDevice>? devices, Action<string> say)
     {
         bool marks = hasTracks || options.Input.Cds != CdsPolicy.Annotated;
         string name = options.Model == EmbedOptions.DefaultModel && !Path.Exists(options.Model)
@@ -78,7 +80,7 @@ internal sealed class Encoder : IDisposable
                 "give --annotation with --genome, --tracks TABLE, headers with CDS:a-b, --cds longest-orf, or --blank-tracks");
         if (model.Config.NTracks is not (4 or 6))
             throw new InputDataException(name, null, $"the model reads {model.Config.NTracks} tracks; transcripts have 4 or 6", "use a model with 4 or 6 tracks");
-        var encoder = new Encoder(model, options, device, model.Config.NTracks == 6 ? Origin(options.Input) : "none");
+        var encoder = new Encoder(model, options, devices, model.Config.NTracks == 6 ? Origin(options.Input) : "none");
         if (!model.Trained) say($"model: {model.Name}, random weights: its embeddings are a baseline, not a trained model's (give --model PATH for one)");
         else say($"model: {model.Name}, {model.Config.DModel} x {model.Config.NLayer}, {model.Config.NTracks} tracks");
         if (encoder._embedder.BytesPerNucleotide is > 0 and var bytes)

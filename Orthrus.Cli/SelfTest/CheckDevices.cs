@@ -16,13 +16,16 @@ internal sealed class CheckDevices : IDisposable
 
     private readonly List<OpenDevice> _open = [];
 
+    /// <param name="target">What to check.</param>
+    /// <param name="gemm">Whose matrix products; null for the engine's own.</param>
     /// <exception cref="Tensor.Cuda.CudaException">There is no such device, or no kernel can be brought onto it.</exception>
-    internal CheckDevices(DeviceTarget target)
+    internal CheckDevices(DeviceTarget target, GemmBackend? gemm)
     {
         Place = target.Place;
         try
         {
             foreach (int seed in Place switch { DevicePlace.Cpu => [], DevicePlace.Sim => Seeds, _ => [0] }) _open.Add(target.Open(new SimOptions { Seed = seed })!);
+            foreach (var open in _open) open.Device.Gemm = gemm ?? GemmBackend.Own;
             if (Gpu is { } gpu) RequireKernels(gpu);
         }
         catch

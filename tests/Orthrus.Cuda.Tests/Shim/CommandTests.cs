@@ -50,11 +50,40 @@ public sealed class CommandTests : IDisposable
         Assert.Contains("\"device_name\": \"H100 SXM, compute 9.0\"", Description("first"));
         Assert.Contains("\"simulated\": false", Description("first"));
         Assert.Contains("\"simulated\": true", Description("sim"));
-        Assert.Contains("device: cuda:0 (H100 SXM, compute 9.0), F32 (auto: the first GPU that the driver shows)", runs[3].Error);
+        Assert.Contains("device: cuda:0 (H100 SXM, compute 9.0), F32, own matrix products (auto: the first GPU that the driver shows)", runs[3].Error);
         Assert.Contains(runs[4].Error, l => Regex.IsMatch(l, @"^device: cpu, F32, \d+-bit vectors, 1 thread \(auto: --threads is for the CPU alone\)$"));
         // Another device is another run.
         Assert.Contains("made with another device (\"sim\", now \"cuda\")", runs[5].Failed(3));
         Assert.StartsWith("orthrus: there is no CUDA device 2: the driver shows 2, 0 to 1 (", runs[6].Failed(4));
+    }
+
+    [Fact]
+    public void Several_devices_of_one_kind_share_the_records()
+    {
+        string folder = Libraries(), fasta = Fasta(folder);
+        string[] Embed(string name, params string[] options) => ["embed", fasta, "-o", Path.Combine(folder, name + ".tsv"), .. options];
+        var runs = CommandChild.Run(new(folder, Twins: true), Embed("one", "--device", "cuda", "--gemm", "own"), Embed("all", "--device", "cuda:all"), Embed("named", "--device", "cuda:1,0"),
+            Embed("x", "--device", "cuda:0,2"), ["gradcheck", "--op", "silu", "--device", "cuda:all"]);
+        foreach (var run in runs[..3]) run.Succeeded();
+        string one = File.ReadAllText(Path.Combine(folder, "one.tsv"));
+        Assert.Equal(one, File.ReadAllText(Path.Combine(folder, "all.tsv")));
+        Assert.Equal(one, File.ReadAllText(Path.Combine(folder, "named.tsv")));
+        Assert.Contains("\"gemm\": \"own\"", File.ReadAllText(Path.Combine(folder, "all.json")));
+        Assert.StartsWith("orthrus: there is no CUDA device 2: ", runs[3].Failed(4));
+        Assert.Equal("orthrus: --device cuda:all: only `orthrus embed` shares work among GPUs; use cuda:N (as cuda:1)", runs[4].Failed(2));
+    }
+
+    [Fact]
+    public void Devices_of_two_kinds_and_a_missing_cuBLAS_are_refused()
+    {
+        string folder = Libraries(), fasta = Fasta(folder), output = Path.Combine(folder, "x.tsv");
+        string[] Embed(params string[] options) => ["embed", fasta, "-o", output, .. options];
+        var runs = CommandChild.Run(new(folder), Embed("--device", "cuda:all"), Embed("--device", "cuda", "--gemm", "cublas"), Embed("--device", "cpu", "--gemm", "own"), Embed("--device", "cuda:1,1"));
+        Assert.Equal("orthrus: cuda:0 (H100 SXM, compute 9.0) and cuda:1 (A100, compute 8.0) are of two kinds, and results would depend on which took the record: name GPUs of one kind, as --device cuda:0", runs[0].Failed(2));
+        Assert.Contains("cuBLAS was not found", runs[1].Failed(4));
+        Assert.Equal("orthrus: --gemm is for GPUs alone: leave it out, or choose --device cuda or sim", runs[2].Failed(2));
+        Assert.Equal("orthrus: --device cuda:1,1: names a GPU twice", runs[3].Failed(2));
+        Assert.False(File.Exists(output));
     }
 
     [Theory]
@@ -89,7 +118,7 @@ public sealed class CommandTests : IDisposable
     {
         string folder = Libraries(), fasta = Fasta(folder), output = Path.Combine(folder, "x.npy");
         string line = CommandChild.Run(new(folder, Memory: 300_000), "embed", fasta, "-o", output, "--device", "cuda", "--quiet").Failed(5);
-        Assert.Matches(@"^orthrus: cuda:0 \(H100 SXM, compute 9\.0\): [\d,]+ bytes more are not to be had; in use: [\d,]+ bytes in \d+ blocks, .*; use smaller batches or shorter records, or end other programs", line);
+        Assert.Matches(@"^orthrus: cuda:0 \(H100 SXM, compute 9\.0\): [\d,]+ bytes more are not to be had; [\d,]+ of the device's [\d,]+ bytes are free; in use: [\d,]+ bytes in \d+ blocks, .*; use smaller batches or shorter records, or end other programs", line);
         Assert.False(File.Exists(output));
     }
 

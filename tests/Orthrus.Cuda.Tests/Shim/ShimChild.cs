@@ -14,12 +14,12 @@ namespace Orthrus.Cuda.Tests.Shim;
 public sealed unsafe class ShimChild
 {
     private const string Folder = "ORTHRUS_SHIM", Init = "ORTHRUS_SHIM_INIT", DriverVersion = "ORTHRUS_SHIM_DRIVER", NoCompiler = "ORTHRUS_SHIM_NOJIT", Architectures = "ORTHRUS_SHIM_ARCHS",
-        PtxVersion = "ORTHRUS_SHIM_PTX", Ordinal = "ORTHRUS_SHIM_ORDINAL", Memory = "ORTHRUS_SHIM_MEMORY", Fault = "ORTHRUS_SHIM_FAULT", Part = "ORTHRUS_SHIM_PART", CublasStart = "ORTHRUS_SHIM_CUBLAS",
+        PtxVersion = "ORTHRUS_SHIM_PTX", Ordinal = "ORTHRUS_SHIM_ORDINAL", Memory = "ORTHRUS_SHIM_MEMORY", Fault = "ORTHRUS_SHIM_FAULT", Part = "ORTHRUS_SHIM_PART", CublasStart = "ORTHRUS_SHIM_CUBLAS", Twins = "ORTHRUS_SHIM_TWINS",
         Result = "ORTHRUS_SHIM_RESULT";
 
     /// <summary>What a child is to find.</summary>
     internal sealed record Scene(string Folder, int Init = 0, int DriverVersion = 12040, bool NoCompiler = false, string Architectures = "", string PtxVersion = "", int Ordinal = 0, string Cache = "", string? Visible = null, long Memory = 0,
-        string Fault = "", string Part = "driver", int CublasStart = 0);
+        string Fault = "", string Part = "driver", int CublasStart = 0, bool Twins = false);
 
     /// <summary>Runs a child; its lines: "ok" or the error, then facts.</summary>
     internal static string[] Run(Scene scene) => Run(scene, typeof(ShimChild));
@@ -33,7 +33,7 @@ public sealed unsafe class ShimChild
             ["ORTHRUS_CUDA_FOLDERS"] = scene.Folder, ["CUDA_HOME"] = "", ["CUDA_PATH"] = "", [Folder] = scene.Folder, [Init] = $"{scene.Init}", [DriverVersion] = $"{scene.DriverVersion}",
             [NoCompiler] = $"{scene.NoCompiler}", [Architectures] = scene.Architectures, [PtxVersion] = scene.PtxVersion, [Ordinal] = $"{scene.Ordinal}", [Result] = result,
             [Memory] = $"{scene.Memory}", [Fault] = scene.Fault,
-            [Part] = scene.Part, [CublasStart] = $"{scene.CublasStart}",
+            [Part] = scene.Part, [CublasStart] = $"{scene.CublasStart}", [Twins] = $"{scene.Twins}",
             ["ORTHRUS_CACHE"] = scene.Cache.Length > 0 ? scene.Cache : Path.Combine(scene.Folder, "cache"),
         };
         if (scene.Visible is not null) environment["CUDA_VISIBLE_DEVICES"] = scene.Visible;
@@ -88,7 +88,7 @@ public sealed unsafe class ShimChild
         {
             InitResult = int.Parse(Variable(Init)), DriverVersion = int.Parse(Variable(DriverVersion)), PtxCompiler = Variable(NoCompiler) != "True", MemoryBytes = long.Parse(Variable(Memory)),
         };
-        var sim = new SimDriver(options, SimDeviceSpec.H100, SimDeviceSpec.A100);
+        var sim = new SimDriver(options, SimDeviceSpec.H100, Variable(Twins) == "True" ? SimDeviceSpec.H100 : SimDeviceSpec.A100);
         DriverFunctions.Driver = sim;
         NvrtcFunctions.PtxVersion = Variable(PtxVersion);
         NvrtcFunctions.Fault = Variable(Fault);
