@@ -50,12 +50,13 @@ internal static class Faults
     {
         List<Fault> all = [.. CudaResources.Sources.Select(s => $"cuda/{s}.cu").Concat(Headers).SelectMany(f => SourceFaults.In(f, CudaResources.Text(f)!))];
         HashSet<string> split = [.. seen.SelectMany(s => s.SplitKernels)];
-        all.AddRange(HostFault.Of(seen.SelectMany(s => s.Calls).Distinct(), seen.SelectMany(s => s.Kernels).Distinct().Order(StringComparer.Ordinal).Select(k => (SourceOf(k), k, split.Contains(k)))));
+        all.AddRange(HostFault.Of(seen.SelectMany(s => s.Calls).Distinct(), seen.SelectMany(s => s.Kernels).Distinct().Order(StringComparer.Ordinal)
+            .Select(k => (Source: SourceOf(k), k, split.Contains(k))).Where(k => k.Source is not null).Select(k => (k.Source!, k.k, k.Item3))));
         all.RemoveAll(f => !f.File.Contains(only, StringComparison.Ordinal));
         return ([.. all.Where(f => SourceFaults.InTurn.Contains(f.Kind))], Plan.Draw([.. all.Where(f => !SourceFaults.InTurn.Contains(f.Kind))], seed));
 
-        // Entry points are unique among the sources; macros may put a name together, so that the compiled text is asked.
-        static string SourceOf(string kernel) => CudaResources.Sources.FirstOrDefault(s => CudaVariant.Embedded.Any(v => CudaResources.Ptx(CudaSourceOf(s), v)?.Contains($".entry {kernel}(", StringComparison.Ordinal) == true)) ?? "host";
+        // Entry points are unique among the sources; macros may put a name together, so that the compiled text is asked; kernels of the tests themselves have none.
+        static string? SourceOf(string kernel) => CudaResources.Sources.FirstOrDefault(s => CudaVariant.Embedded.Any(v => CudaResources.Ptx(CudaSourceOf(s), v)?.Contains($".entry {kernel}(", StringComparison.Ordinal) == true));
         static Orthrus.Tensor.CudaSource CudaSourceOf(string name) => Orthrus.Tensor.CudaSource.BuiltIn(name);
     }
 }

@@ -9,12 +9,13 @@ using Orthrus.Tensor.Cuda;
 
 const string Usage = """
     Faults planted in the CUDA kernels: changes a source (NVRTC compiles it again) or a call of the host, runs the kernels' tests on simulated devices and asks
-    whether a check, a wrong result or a result that depends on the seed shows it. Every barrier, every wait of asynchronous copies in turn, the rest by seed.
+    whether a check, a wrong result or a result that depends on the seed shows it. Every barrier, every wait of asynchronous copies, every call of the host
+    in turn, the rest by seed.
 
       dotnet run -c Release --project tests/Orthrus.KernelFaults -- [options]
 
       --seed N      which faults are drawn (default 1)
-      --count M     how many besides the barriers and waits (default 100); 0 takes every fault
+      --count M     how many besides those (default 100); 0 takes every fault
       --only TEXT   only faults of files whose name contains TEXT
       --jobs N      threads (default: processors)
       --cache DIR   remembers verdicts by the hash of everything they depend on
@@ -73,7 +74,7 @@ var (inTurn, drawn) = Faults.Of(seen, seed, only);
 if (list)
 {
     foreach (var f in inTurn.Concat(drawn)) Console.WriteLine($"{f.File}:{f.Line} {f.Kind}: {f.Before}  =>  {f.After}");
-    Console.WriteLine($"{inTurn.Count} barriers and waits, {drawn.Count} other faults");
+    Console.WriteLine($"{inTurn.Count} faults in turn, {drawn.Count} others");
     return 0;
 }
 

@@ -10,7 +10,7 @@ namespace Orthrus.KernelFaults;
 internal static partial class SourceFaults
 {
     /// <summary>Kinds of which every fault is tried; of the others as many as are asked for.</summary>
-    internal static readonly string[] InTurn = ["barrier", "wait"];
+    internal static readonly string[] InTurn = ["barrier", "wait", HostFault.Call];
 
     private static readonly (string Kind, Regex Pattern, Func<Match, string?> Replace)[] Rules =
     [
