@@ -63,8 +63,13 @@ internal static partial class SourceFaults
             }
             start += line.Length + 1;
 
-            void Add(string kind, int at, int length, string replacement) =>
-                faults.Add(new(file, number, member, kind, start + at, length, replacement, line.Trim(), (line[..at] + replacement + line[(at + length)..]).Trim()));
+            void Add(string kind, int at, int length, string replacement)
+            {
+                string after = (line[..at] + replacement + line[(at + length)..]).Trim();
+                // Barriers look alike: which one of the function it is belongs to the name of the fault.
+                if (InTurn.Contains(kind)) after += $" // {kind} {faults.Count(f => f.Member == member && f.Kind == kind) + 1} in {member}";
+                faults.Add(new(file, number, member, kind, start + at, length, replacement, line.Trim(), after));
+            }
         }
         return [.. faults.DistinctBy(f => (f.Start, f.Length, f.Replacement))];
     }
