@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
@@ -7,7 +8,7 @@ using Microsoft.CodeAnalysis.Text;
 namespace Orthrus.Mutation;
 
 /// <summary>Orthrus.Tensor as a compilation: finds faults, compiles mutants, knows which operators a file serves.</summary>
-internal sealed class MutantCompiler
+internal sealed partial class MutantCompiler
 {
     // The contract, the runner, the tables and the timing around the kernels, and what only launches of CUDA kernels use: no kernel code of the CPU.
     private static readonly HashSet<string> NotMutated =
@@ -97,12 +98,15 @@ internal sealed class MutantCompiler
         return result;
     }
 
-    // The bindings' bodies are generated during the build; plain imports stand in for them here. Their arguments need no marshalling.
+    // Bodies of bindings and regular expressions are generated during the build; plain imports, whose arguments need no marshalling, and plain expressions stand in here.
     private static string Source(string path, string file)
     {
-        string text = File.ReadAllText(path);
+        string text = GeneratedRegex().Replace(File.ReadAllText(path), "private static Regex $2() => new($1);");
         return file.StartsWith("Cuda/", StringComparison.Ordinal) ? text.Replace("[LibraryImport(", "[DllImport(").Replace("private static partial ", "private static extern ") : text;
     }
+
+    [GeneratedRegex(@"\[GeneratedRegex\((.*)\)\]\s+private static partial Regex (\w+)\(\);")]
+    private static partial Regex GeneratedRegex();
 
     private static bool IsKernelFile(string file) =>
         (file.StartsWith("Ops/", StringComparison.Ordinal) || file.StartsWith("Updates/", StringComparison.Ordinal) || file.StartsWith("Cpu/", StringComparison.Ordinal)) && !NotMutated.Contains(file) && !file.Contains("Cuda", StringComparison.Ordinal);
