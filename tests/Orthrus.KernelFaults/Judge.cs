@@ -76,6 +76,7 @@ internal static class Judge
         foreach (var s in seen)
         {
             if (!(host ? s.Calls.Contains(fault.Member) || s.Kernels.Contains(fault.Member) : s.Sources.Any(affected.Contains))) continue;
+            planted.Begin();
             SimIntervention.Current = planted;
             string? problem = Tests.Run(rows[s.Test]);
             SimIntervention.Current = null;

@@ -43,6 +43,9 @@ internal abstract class PlantedFault : SimIntervention
     /// <summary>Message of the first check that failed, or null.</summary>
     internal string? Check => _check;
 
+    /// <summary>Another test begins; some make kernels fail on purpose.</summary>
+    internal void Begin() => _check = null;
+
     public override void Failed(SimFault fault) => _check ??= fault.Message;
 }
 
