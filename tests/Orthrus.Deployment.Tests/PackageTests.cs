@@ -73,7 +73,7 @@ public partial class PackageTests
     /// <summary>A project outside of the repository that knows one package and the local feed alone.</summary>
     private static string Fresh(string package)
     {
-        string project = Published.Temp("fresh");
+        string project = Published.Temp("fresh-" + package);
         string version = Version().Match(Path.GetFileName(Directory.GetFiles(Packed.Value, package + ".*.nupkg").Single())).Groups[1].Value;
         File.WriteAllText(Path.Combine(project, "nuget.config"),
             $"<configuration><packageSources><clear /><add key=\"local\" value=\"{Packed.Value}\" /></packageSources></configuration>");
