@@ -9,9 +9,6 @@ internal interface IScanPass;
 /// <summary>The outputs.</summary>
 internal struct OutputPass : IScanPass;
 
-/// <summary>Nothing.</summary>
-internal struct StatePass : IScanPass;
-
 /// <summary>The outputs, and every decay and state for the walk back.</summary>
 internal struct ReplayPass : IScanPass;
 
@@ -42,30 +39,28 @@ internal static unsafe class ScanKernels<V, T> where V : unmanaged, ISimd<V, T> 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static void Scan<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* limit, T* state, int states, int length, T* decay, T* visited) where TPass : struct, IScanPass
     {
-        if (states == 8) Scan8<TPass>(delta, drive, o, b, c, stride, a2, limit, state, length);
+        if (states == 8) Scan8(delta, drive, o, b, c, stride, a2, limit, state, length);
         else if (states == 4) Scan4<TPass>(delta, drive, o, b, c, stride, a2, limit, state, length, decay, visited);
         else Scan1<TPass>(delta, drive, o, b, c, stride, a2, limit, state, length, decay, visited);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Scan8<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* limit, T* state, int length) where TPass : struct, IScanPass
+    private static void Scan8(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* limit, T* state, int length)
     {
         V s0 = V.Load(state), s1 = V.Load(state + V.Lanes), s2 = V.Load(state + 2 * V.Lanes), s3 = V.Load(state + 3 * V.Lanes);
         V s4 = V.Load(state + 4 * V.Lanes), s5 = V.Load(state + 5 * V.Lanes), s6 = V.Load(state + 6 * V.Lanes), s7 = V.Load(state + 7 * V.Lanes);
         V most = V.Load(limit);
         for (int t = 0; t < length; t++, delta += V.Lanes, drive += V.Lanes, b += stride, c += stride)
         {
-            V d = V.Min(most, V.Load(delta)), x = V.Load(drive), y = V.Zero, r = V.Zero;
-            if (typeof(TPass) == typeof(OutputPass)) y = V.Load(o);
-            s0 = V.Fma(s0, ScanMath.Decay<V, T>(d * V.Load(a2)), x * V.Set(b[0])); if (typeof(TPass) == typeof(OutputPass)) y = V.Fma(s0, V.Set(c[0]), y);
-            s1 = V.Fma(s1, ScanMath.Decay<V, T>(d * V.Load(a2 + 1 * V.Lanes)), x * V.Set(b[1])); if (typeof(TPass) == typeof(OutputPass)) r = V.Fma(s1, V.Set(c[1]), r);
-            s2 = V.Fma(s2, ScanMath.Decay<V, T>(d * V.Load(a2 + 2 * V.Lanes)), x * V.Set(b[2])); if (typeof(TPass) == typeof(OutputPass)) y = V.Fma(s2, V.Set(c[2]), y);
-            s3 = V.Fma(s3, ScanMath.Decay<V, T>(d * V.Load(a2 + 3 * V.Lanes)), x * V.Set(b[3])); if (typeof(TPass) == typeof(OutputPass)) r = V.Fma(s3, V.Set(c[3]), r);
-            s4 = V.Fma(s4, ScanMath.Decay<V, T>(d * V.Load(a2 + 4 * V.Lanes)), x * V.Set(b[4])); if (typeof(TPass) == typeof(OutputPass)) y = V.Fma(s4, V.Set(c[4]), y);
-            s5 = V.Fma(s5, ScanMath.Decay<V, T>(d * V.Load(a2 + 5 * V.Lanes)), x * V.Set(b[5])); if (typeof(TPass) == typeof(OutputPass)) r = V.Fma(s5, V.Set(c[5]), r);
-            s6 = V.Fma(s6, ScanMath.Decay<V, T>(d * V.Load(a2 + 6 * V.Lanes)), x * V.Set(b[6])); if (typeof(TPass) == typeof(OutputPass)) y = V.Fma(s6, V.Set(c[6]), y);
-            s7 = V.Fma(s7, ScanMath.Decay<V, T>(d * V.Load(a2 + 7 * V.Lanes)), x * V.Set(b[7])); if (typeof(TPass) == typeof(OutputPass)) r = V.Fma(s7, V.Set(c[7]), r);
-            if (typeof(TPass) != typeof(OutputPass)) continue;
+            V d = V.Min(most, V.Load(delta)), x = V.Load(drive), y = V.Load(o), r = V.Zero;
+            s0 = V.Fma(s0, ScanMath.Decay<V, T>(d * V.Load(a2)), x * V.Set(b[0])); y = V.Fma(s0, V.Set(c[0]), y);
+            s1 = V.Fma(s1, ScanMath.Decay<V, T>(d * V.Load(a2 + 1 * V.Lanes)), x * V.Set(b[1])); r = V.Fma(s1, V.Set(c[1]), r);
+            s2 = V.Fma(s2, ScanMath.Decay<V, T>(d * V.Load(a2 + 2 * V.Lanes)), x * V.Set(b[2])); y = V.Fma(s2, V.Set(c[2]), y);
+            s3 = V.Fma(s3, ScanMath.Decay<V, T>(d * V.Load(a2 + 3 * V.Lanes)), x * V.Set(b[3])); r = V.Fma(s3, V.Set(c[3]), r);
+            s4 = V.Fma(s4, ScanMath.Decay<V, T>(d * V.Load(a2 + 4 * V.Lanes)), x * V.Set(b[4])); y = V.Fma(s4, V.Set(c[4]), y);
+            s5 = V.Fma(s5, ScanMath.Decay<V, T>(d * V.Load(a2 + 5 * V.Lanes)), x * V.Set(b[5])); r = V.Fma(s5, V.Set(c[5]), r);
+            s6 = V.Fma(s6, ScanMath.Decay<V, T>(d * V.Load(a2 + 6 * V.Lanes)), x * V.Set(b[6])); y = V.Fma(s6, V.Set(c[6]), y);
+            s7 = V.Fma(s7, ScanMath.Decay<V, T>(d * V.Load(a2 + 7 * V.Lanes)), x * V.Set(b[7])); r = V.Fma(s7, V.Set(c[7]), r);
             V.Store(o, y + r);
             o += V.Lanes;
         }
@@ -93,7 +88,6 @@ internal static unsafe class ScanKernels<V, T> where V : unmanaged, ISimd<V, T> 
             s1 = V.Fma(s1, e1, x * V.Set(b[1]));
             s2 = V.Fma(s2, e2, x * V.Set(b[2]));
             s3 = V.Fma(s3, e3, x * V.Set(b[3]));
-            if (typeof(TPass) == typeof(StatePass)) continue;
             V y = V.Fma(s2, V.Set(c[2]), V.Fma(s0, V.Set(c[0]), V.Load(o)));
             V.Store(o, V.Fma(s1, V.Set(c[1]), y) + s3 * V.Set(c[3]));
             o += V.Lanes;
@@ -117,7 +111,6 @@ internal static unsafe class ScanKernels<V, T> where V : unmanaged, ISimd<V, T> 
                 decay += V.Lanes;
             }
             s = V.Fma(s, e, V.Load(drive) * V.Set(*b));
-            if (typeof(TPass) == typeof(StatePass)) continue;
             V.Store(o, V.Fma(s, V.Set(*c), V.Load(o)));
             o += V.Lanes;
         }

@@ -46,10 +46,10 @@ public interface IOp<TAttr> where TAttr : unmanaged
     static abstract Saves Saves { get; }
 
     /// <summary>
-    /// Shape and dtype of what a forward call on CUDA leaves for its backward call besides operands and results, where <see cref="Saves.Workspace"/> says that it leaves
+    /// Shape and dtype of what a forward call leaves for its backward call besides operands and results, where <see cref="Saves.Workspace"/> says that it leaves
     /// anything: what would cost more to compute again than to keep. It is no result: inference does not write it.
     /// </summary>
-    static virtual TensorSpec CudaWorkspace(in ShapeRule rule, in TAttr attr) => TensorSpec.Absent;
+    static virtual TensorSpec Workspace(in ShapeRule rule, in TAttr attr, DeviceKind device) => TensorSpec.Absent;
 
     /// <summary>Work of one call, for benchmarks and rooflines.</summary>
     static abstract OpCost Cost(in ShapeRule rule, in TAttr attr);
@@ -68,7 +68,7 @@ public enum Saves : byte
     Inputs = 1,
     /// <summary>The outputs.</summary>
     Outputs = 2,
-    /// <summary>On CUDA the tensor of <see cref="IOp{TAttr}.CudaWorkspace"/>, which the forward kernels fill for it. Goes with <see cref="Inputs"/>.</summary>
+    /// <summary>The tensor of <see cref="IOp{TAttr}.Workspace"/>, which the forward kernels fill for it. Goes with <see cref="Inputs"/>.</summary>
     Workspace = 4,
 }
 

@@ -55,7 +55,7 @@ public static class Op
         where TOp : IOp<TAttr> where TAttr : unmanaged => Forward<TOp, TAttr>(scope, inputs, attr, outputs, forBackward: false);
 
     /// <summary>Runs the forward kernel, and where a backward call will follow makes it leave what that wants besides operands and results.</summary>
-    /// <returns>The workspace for <see cref="Backward"/>, owned by the scope; none where the operator has none on this device, or none is asked for.</returns>
+    /// <returns>The workspace for <see cref="Backward"/>, owned by the scope; none where the operator has none, or none is asked for.</returns>
     /// <inheritdoc cref="Forward{TOp, TAttr}(Scope, ReadOnlySpan{Tensor}, in TAttr, Span{Tensor})"/>
     /// <param name="scope">Owner of the results.</param>
     /// <param name="inputs">Operands in the order of the signature; <see cref="Tensor.None"/> for absent ones.</param>
@@ -72,7 +72,7 @@ public static class Op
             outputs[i] = spec.Present ? scope.Empty(spec.Shape, spec.DType) : Tensor.None;
         }
         var workspace = Tensor.None;
-        if (forBackward && HasWorkspace<TOp, TAttr>(scope.Device) && TOp.CudaWorkspace(rule, attr) is { Present: true } wanted) workspace = scope.Empty(wanted.Shape, wanted.DType);
+        if (forBackward && (TOp.Saves & Saves.Workspace) != 0 && TOp.Workspace(rule, attr, scope.Device.Kind) is { Present: true } wanted) workspace = scope.Empty(wanted.Shape, wanted.DType);
         using var scratch = scope.Device.OpenScope();
         var args = new OpArgs(inputs, outputs, scratch, rule.DType, workspace);
         CheckType<TOp, TAttr>(scope.Device, rule.DType);
@@ -81,9 +81,6 @@ public static class Op
         else TOp.ForwardCpu<double>(args, attr);
         return workspace;
     }
-
-    private static bool HasWorkspace<TOp, TAttr>(Device device) where TOp : IOp<TAttr> where TAttr : unmanaged =>
-        device.Kind == DeviceKind.Cuda && (TOp.Saves & Saves.Workspace) != 0;
 
     /// <summary>Runs the forward kernel of an operator with one result.</summary>
     /// <inheritdoc cref="Forward{TOp, TAttr}(Scope, ReadOnlySpan{Tensor}, in TAttr, Span{Tensor})"/>
@@ -112,7 +109,7 @@ public static class Op
         CheckType<TOp, TAttr>(scope.Device, dtype);
         using var scratch = scope.Device.OpenScope();
         var left = workspace;
-        if (left.IsNone && HasWorkspace<TOp, TAttr>(scope.Device))
+        if (left.IsNone && (TOp.Saves & Saves.Workspace) != 0)
         {
             var again = new TensorArray();
             left = Forward<TOp, TAttr>(scratch, inputs, attr, ((Span<Tensor>)again)[..signature.Outputs.Length], forBackward: true);

@@ -16,7 +16,7 @@ public readonly ref struct OpArgs
     public ReadOnlySpan<Tensor> Inputs { get; }
     /// <summary>Results, allocated by the shape rule, contents undefined. A result the rule left out is none.</summary>
     public ReadOnlySpan<Tensor> Outputs { get; }
-    /// <summary>What to fill for backward, see <see cref="IOp{TAttr}.CudaWorkspace"/>, contents undefined; none at inference.</summary>
+    /// <summary>What to fill for backward, see <see cref="IOp{TAttr}.Workspace"/>, contents undefined; none at inference.</summary>
     public Tensor Workspace { get; }
     /// <summary>Scope for temporary memory; it ends with the call.</summary>
     public Scope Scratch { get; }
@@ -48,7 +48,7 @@ public readonly ref struct GradArgs
     public ReadOnlySpan<Tensor> Inputs { get; }
     /// <summary>Results of the forward call; none unless <see cref="Saves.Outputs"/>.</summary>
     public ReadOnlySpan<Tensor> Outputs { get; }
-    /// <summary>What the forward call left on CUDA; none unless <see cref="Saves.Workspace"/>.</summary>
+    /// <summary>What the forward call left; none unless <see cref="Saves.Workspace"/>.</summary>
     public Tensor Workspace { get; }
     /// <summary>Gradient of the loss with respect to each result; none means zero.</summary>
     public ReadOnlySpan<Tensor> OutputGrads { get; }

@@ -13,9 +13,8 @@ namespace Orthrus.Tensor;
 /// [cut, L) from its state gives what one run gives. Softplus is the identity above 20. Decays that underflow are 0, subnormal numbers may be
 /// flushed to it. NaN and infinity stay in their channel and sequence (those of B and C in their sequence), except in gradients that are sums over it. L may be 0. A positive
 /// A, given itself, is refused on the CPU; a kernel on a CUDA device cannot refuse, and its state grows as the recurrence says.
-/// CPU: vectors of channels, items of 128 channels of one sequence, chunks of 32 positions; backward keeps the states at chunk starts and replays the
-/// chunks, so that its memory is 4 L N numbers per thread and, for the partial sums of dB and dC, 2 B L N E / 128.
-/// CUDA: forward leaves the states at the start of every 32 positions for backward; with BF16 activations the channels' shares of dB and dC are cut to 11
+/// Forward leaves the states at the start of every 32 positions, B L E N / 32 numbers, and backward replays from there.
+/// CPU: vectors of channels, items of 128 channels of one sequence; the partial sums of dB and dC are 2 B L N E / 128 numbers. CUDA: with BF16 activations the channels' shares of dB and dC are cut to 11
 /// binary digits before they are added up, and NaN or infinity in one shows at up to three positions beside. Source: Gu and Dao 2023, Mamba, algorithm 2; upstream's selective_scan_fn.
 /// </remarks>
 /// <exception cref="ShapeException">Shapes that do not fit, or on the CPU a positive A (given itself): the state would grow without bound.</exception>
@@ -60,11 +59,14 @@ public sealed partial class SelectiveScan : IOp<SelectiveScan.Attr>
     }
 
     /// <inheritdoc/>
-    /// <remarks>States at the start of every 32 steps.</remarks>
-    public static TensorSpec CudaWorkspace(in ShapeRule rule, in Attr attr)
+    /// <remarks>States at the start of every 32 steps; on the CPU in the order of its kernels, whole groups of channels.</remarks>
+    public static TensorSpec Workspace(in ShapeRule rule, in Attr attr, DeviceKind device)
     {
         var u = rule.In(U).Shape;
-        return new(new Shape(u[0], Groups(u[1], Tile), u[2], rule.In(A).Shape[1]), DType.F32);
+        int n = rule.In(A).Shape[1];
+        return device == DeviceKind.Cuda
+            ? new(new Shape(u[0], Groups(u[1], Tile), u[2], n), DType.F32)
+            : new(new Shape(u[0], Groups(u[2], ScanCall<float>.GroupWidth), Groups(u[1], Tile), ScanCall<float>.GroupWidth * n), rule.DType);
     }
 
     /// <inheritdoc/>
@@ -101,7 +103,7 @@ public sealed partial class SelectiveScan : IOp<SelectiveScan.Attr>
     {
         var code = new ScanForward<T>
         {
-            Call = ScanCall<T>.Of(args.Inputs, attr), Y = args.Outputs[Y].Pointer<T>(), State = args.Outputs[State].Pointer<T>(), Scratch = args.Scratch, Workers = args.Workers,
+            Call = ScanCall<T>.Of(args.Inputs, attr), Y = args.Outputs[Y].Pointer<T>(), State = args.Outputs[State].Pointer<T>(), Starts = ScanCall<T>.PointerOrNull(args.Workspace), Scratch = args.Scratch, Workers = args.Workers,
         };
         SimdDispatch.Run<T, ScanForward<T>>(args.VectorWidth, ref code);
     }
@@ -111,7 +113,7 @@ public sealed partial class SelectiveScan : IOp<SelectiveScan.Attr>
     {
         var code = new ScanBackward<T>
         {
-            Call = ScanCall<T>.Of(args.Inputs, attr), Scratch = args.Scratch, Workers = args.Workers,
+            Call = ScanCall<T>.Of(args.Inputs, attr), Starts = args.Workspace.Pointer<T>(), Scratch = args.Scratch, Workers = args.Workers,
             Dy = ScanCall<T>.PointerOrNull(args.OutputGrads[Y]), DState = ScanCall<T>.PointerOrNull(args.OutputGrads[State]),
             Du = ScanCall<T>.PointerOrNull(args.InputGrads[U]), DDelta = ScanCall<T>.PointerOrNull(args.InputGrads[Delta]), DA = ScanCall<T>.PointerOrNull(args.InputGrads[A]),
             DB = ScanCall<T>.PointerOrNull(args.InputGrads[Bt]), DC = ScanCall<T>.PointerOrNull(args.InputGrads[Ct]), DD = ScanCall<T>.PointerOrNull(args.InputGrads[D]),

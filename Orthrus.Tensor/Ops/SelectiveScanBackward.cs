@@ -5,13 +5,13 @@ using Orthrus.Tensor.Cpu;
 namespace Orthrus.Tensor;
 
 /// <summary>
-/// Backward pass of the selective scan on the CPU. A first pass keeps the states at the starts of chunks; then chunks are replayed from the last to the
-/// first and walked backwards. Sums over channels and over sequences are made of partial sums per item, added in the order of the items.
+/// Backward pass of the selective scan on the CPU. Chunks are replayed, from the states that the forward pass left at their starts, from the last to the first
+/// and walked backwards. Sums over channels and over sequences are made of partial sums per item, added in the order of the items.
 /// </summary>
 internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
     internal ScanCall<T> Call;
-    internal T* Dy, DState, Du, DDelta, DA, DB, DC, DD, Dz, DBias, DInitial;
+    internal T* Starts, Dy, DState, Du, DDelta, DA, DB, DC, DD, Dz, DBias, DInitial;
     internal Scope Scratch;
     internal WorkerPool Workers;
 
@@ -20,8 +20,7 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
         Call.Prepare<V>(Scratch);
         var dtype = Tensor.DTypeOf<T>();
         int slots = Call.Slots(Workers), B = Call.B, L = Call.L, E = Call.E, N = Call.N, chunks = (L + ScanKernels<V, T>.Rows - 1) / ScanKernels<V, T>.Rows;
-        var job = new Job<V> { Call = Call, Out = this, Spaces = Workspaces.Of(Scratch, slots), Chunks = chunks };
-        job.Starts = Scratch.Empty(new Shape(slots, Math.Max(1, chunks), Call.GroupStates), dtype).Pointer<T>();
+        var job = new Job<V> { Call = Call, Out = this, Spaces = Workspaces.Of(Scratch, slots), Chunks = chunks, Starts = Starts };
         job.SpaceSize = 2 * Call.GroupStates + (2 + Job<V>.BufferCount * ScanKernels<V, T>.Rows) * ScanCall<T>.GroupWidth;
         job.Space = Scratch.Empty(new Shape(slots, job.SpaceSize), dtype).Pointer<T>();
         job.Out.DB = Scratch.Empty(new Shape(Call.Groups, B, L, N), dtype).Pointer<T>();
@@ -54,9 +53,8 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
             int L = Call.L, E = Call.E, N = Call.N, states = Call.GroupStates, b = item / Call.Groups, group = item % Call.Groups, first = group * ScanCall<T>.GroupWidth;
             int end = Math.Min(E, first + ScanCall<T>.GroupWidth), slot = Spaces.Take();
             long sequence = (long)b * E * N;
-            T* starts = Starts + (long)slot * Math.Max(1, Chunks) * states, q = Space + (long)slot * SpaceSize, da = q + states;
+            T* starts = Starts + (long)item * Chunks * states, q = Space + (long)slot * SpaceSize, da = q + states;
             T* dd = da + states, dbias = dd + ScanCall<T>.GroupWidth, buffers = dbias + ScanCall<T>.GroupWidth;
-            FindStarts(b, first, end, starts, new Buffers(buffers));
             Call.LoadStates<V>(Out.DState is null ? null : Out.DState + sequence, first, q);
             new Span<T>(da, states).Clear();
             new Span<T>(dd, 2 * ScanCall<T>.GroupWidth).Clear();
@@ -83,23 +81,6 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
                 Out.DBias[(long)b * E + e] = dbias[e - first];
             }
             Spaces.Return(slot);
-        }
-
-        /// <summary>States at the start of every chunk.</summary>
-        private readonly void FindStarts(int b, int first, int end, T* starts, in Buffers at)
-        {
-            int states = Call.GroupStates, E = Call.E;
-            Call.LoadStates<V>(Call.Initial is null ? null : Call.Initial + (long)b * E * Call.N, first, starts);
-            for (int chunk = 1; chunk < Chunks; chunk++, starts += states)
-            {
-                long row = (long)b * Call.L + (chunk - 1) * Rows;
-                Buffer.MemoryCopy(starts, starts + states, (long)states * sizeof(T), (long)states * sizeof(T));
-                for (int e = first; e < end; e += V.Lanes)
-                {
-                    ScanCall<T>.Drive<V>(Call, row * E + e, e, Rows, at.Delta, at.Drive, null);
-                    ScanCall<T>.Scan<V, StatePass>(Call, row, e, starts + states + Call.At<V>(e - first, 0), Rows, at.Delta, at.Drive, null);
-                }
-            }
         }
 
         /// <summary>

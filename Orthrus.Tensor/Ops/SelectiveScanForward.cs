@@ -9,6 +9,8 @@ internal unsafe struct ScanForward<T> : IVectorCode<T> where T : unmanaged, IBin
 {
     internal ScanCall<T> Call;
     internal T* Y, State;
+    /// <summary>States at the start of every chunk, for backward; null where none follows.</summary>
+    internal T* Starts;
     internal Scope Scratch;
     internal WorkerPool Workers;
 
@@ -18,7 +20,7 @@ internal unsafe struct ScanForward<T> : IVectorCode<T> where T : unmanaged, IBin
         int slots = Call.Slots(Workers);
         var job = new Job<V>
         {
-            Call = Call, Y = Y, State = State, Spaces = Workspaces.Of(Scratch, slots),
+            Call = Call, Y = Y, State = State, Starts = Starts, Chunks = (Call.L + ScanKernels<V, T>.Rows - 1) / ScanKernels<V, T>.Rows, Spaces = Workspaces.Of(Scratch, slots),
             States = Scratch.Empty(new Shape(slots, Call.GroupStates), Tensor.DTypeOf<T>()).Pointer<T>(),
         };
         Workers.Run(Call.Items, ref job);
@@ -27,7 +29,8 @@ internal unsafe struct ScanForward<T> : IVectorCode<T> where T : unmanaged, IBin
     private struct Job<V> : IParallelJob where V : unmanaged, ISimd<V, T>
     {
         internal ScanCall<T> Call;
-        internal T* Y, State, States;
+        internal T* Y, State, States, Starts;
+        internal int Chunks;
         internal Workspaces Spaces;
 
         public readonly void Run(int item)
@@ -41,6 +44,11 @@ internal unsafe struct ScanForward<T> : IVectorCode<T> where T : unmanaged, IBin
             for (int t = 0; t < L; t += ScanKernels<V, T>.Rows)
             {
                 int rows = Math.Min(ScanKernels<V, T>.Rows, L - t);
+                if (Starts is not null)
+                {
+                    long bytes = (long)Call.GroupStates * sizeof(T);
+                    Buffer.MemoryCopy(states, Starts + ((long)item * Chunks + t / ScanKernels<V, T>.Rows) * Call.GroupStates, bytes, bytes);
+                }
                 long row = (long)b * L + t;
                 for (int e = first; e < end; e += V.Lanes)
                 {
