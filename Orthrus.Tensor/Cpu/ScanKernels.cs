@@ -36,16 +36,19 @@ internal static unsafe class ScanKernels<V, T> where V : unmanaged, ISimd<V, T> 
     /// <param name="length">Positions.</param>
     /// <param name="decay">For the walk back: [rows][states][lanes].</param>
     /// <param name="visited">For the walk back: states before each position and after the last, [rows + 1][states][lanes].</param>
+    /// <param name="near">What to bring near meanwhile, <paramref name="nearStride"/> elements further at each position; any address.</param>
+    /// <param name="alsoNear">Likewise, with eight states.</param>
+    /// <param name="nearStride">Elements.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static void Scan<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* limit, T* state, int states, int length, T* decay, T* visited) where TPass : struct, IScanPass
+    internal static void Scan<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* limit, T* state, int states, int length, T* decay, T* visited, T* near, T* alsoNear, nint nearStride) where TPass : struct, IScanPass
     {
-        if (states == 8) Scan8(delta, drive, o, b, c, stride, a2, limit, state, length);
-        else if (states == 4) Scan4<TPass>(delta, drive, o, b, c, stride, a2, limit, state, length, decay, visited);
+        if (states == 8) Scan8(delta, drive, o, b, c, stride, a2, limit, state, length, near, alsoNear, nearStride);
+        else if (states == 4) Scan4<TPass>(delta, drive, o, b, c, stride, a2, limit, state, length, decay, visited, near, nearStride);
         else Scan1<TPass>(delta, drive, o, b, c, stride, a2, limit, state, length, decay, visited);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Scan8(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* limit, T* state, int length)
+    private static void Scan8(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* limit, T* state, int length, T* near, T* alsoNear, nint nearStride)
     {
         V s0 = V.Load(state), s1 = V.Load(state + V.Lanes), s2 = V.Load(state + 2 * V.Lanes), s3 = V.Load(state + 3 * V.Lanes);
         V s4 = V.Load(state + 4 * V.Lanes), s5 = V.Load(state + 5 * V.Lanes), s6 = V.Load(state + 6 * V.Lanes), s7 = V.Load(state + 7 * V.Lanes);
@@ -53,6 +56,10 @@ internal static unsafe class ScanKernels<V, T> where V : unmanaged, ISimd<V, T> 
         for (int t = 0; t < length; t++, delta += V.Lanes, drive += V.Lanes, b += stride, c += stride)
         {
             V d = V.Min(most, V.Load(delta)), x = V.Load(drive), y = V.Load(o), r = V.Zero;
+            V.Prefetch(near);
+            V.Prefetch(alsoNear);
+            near += nearStride;
+            alsoNear += nearStride;
             s0 = V.Fma(s0, ScanMath.Decay<V, T>(d * V.Load(a2)), x * V.Set(b[0])); y = V.Fma(s0, V.Set(c[0]), y);
             s1 = V.Fma(s1, ScanMath.Decay<V, T>(d * V.Load(a2 + 1 * V.Lanes)), x * V.Set(b[1])); r = V.Fma(s1, V.Set(c[1]), r);
             s2 = V.Fma(s2, ScanMath.Decay<V, T>(d * V.Load(a2 + 2 * V.Lanes)), x * V.Set(b[2])); y = V.Fma(s2, V.Set(c[2]), y);
@@ -69,13 +76,15 @@ internal static unsafe class ScanKernels<V, T> where V : unmanaged, ISimd<V, T> 
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Scan4<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* limit, T* state, int length, T* decay, T* visited) where TPass : struct, IScanPass
+    private static void Scan4<TPass>(T* delta, T* drive, T* o, T* b, T* c, nint stride, T* a2, T* limit, T* state, int length, T* decay, T* visited, T* near, nint nearStride) where TPass : struct, IScanPass
     {
         V s0 = V.Load(state), s1 = V.Load(state + V.Lanes), s2 = V.Load(state + 2 * V.Lanes), s3 = V.Load(state + 3 * V.Lanes);
         V m0 = V.Load(a2), m1 = V.Load(a2 + V.Lanes), m2 = V.Load(a2 + 2 * V.Lanes), m3 = V.Load(a2 + 3 * V.Lanes), most = V.Load(limit);
         for (int t = 0; t < length; t++, delta += V.Lanes, drive += V.Lanes, b += stride, c += stride)
         {
             V d = V.Min(most, V.Load(delta)), x = V.Load(drive);
+            V.Prefetch(near);
+            near += nearStride;
             V e0 = ScanMath.Decay<V, T>(d * m0), e1 = ScanMath.Decay<V, T>(d * m1), e2 = ScanMath.Decay<V, T>(d * m2), e3 = ScanMath.Decay<V, T>(d * m3);
             if (typeof(TPass) == typeof(ReplayPass))
             {
@@ -139,18 +148,22 @@ internal static unsafe class ScanKernels<V, T> where V : unmanaged, ISimd<V, T> 
     /// <param name="dc">Gradient of C, likewise.</param>
     /// <param name="qb">Sum over states of q B, added to.</param>
     /// <param name="qa">Sum over states of q a h A log2 e, added to.</param>
+    /// <param name="near">What to bring near meanwhile, with four states: what stands at the first position; <paramref name="nearStride"/> elements from one to the next.</param>
+    /// <param name="nearStride">Elements.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static void Reverse(T* delta, T* drive, T* go, T* b, T* c, nint stride, T* a2, int states, int length, T* decay, T* visited, T* q, T* da, T* db, T* dc, T* qb, T* qa)
+    internal static void Reverse(T* delta, T* drive, T* go, T* b, T* c, nint stride, T* a2, int states, int length, T* decay, T* visited, T* q, T* da, T* db, T* dc, T* qb, T* qa, T* near, nint nearStride)
     {
-        if (states == 4) Reverse4(delta, drive, go, b, c, stride, a2, length, decay, visited, q, da, db, dc, qb, qa);
+        if (states == 4) Reverse4(delta, drive, go, b, c, stride, a2, length, decay, visited, q, da, db, dc, qb, qa, near, nearStride);
         else Reverse1(delta, drive, go, b, c, stride, a2, length, decay, visited, q, da, db, dc, qb, qa);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Reverse4(T* delta, T* drive, T* go, T* b, T* c, nint stride, T* a2, int length, T* decay, T* visited, T* q, T* da, T* db, T* dc, T* qb, T* qa)
+    private static void Reverse4(T* delta, T* drive, T* go, T* b, T* c, nint stride, T* a2, int length, T* decay, T* visited, T* q, T* da, T* db, T* dc, T* qb, T* qa, T* near, nint nearStride)
     {
         V q0 = V.Load(q), q1 = V.Load(q + V.Lanes), q2 = V.Load(q + 2 * V.Lanes), q3 = V.Load(q + 3 * V.Lanes);
         V g0 = V.Zero, g1 = V.Zero, g2 = V.Zero, g3 = V.Zero;
+        T* last = visited + 4 * length * V.Lanes;
+        V h0 = V.Load(last), h1 = V.Load(last + V.Lanes), h2 = V.Load(last + 2 * V.Lanes), h3 = V.Load(last + 3 * V.Lanes);
         for (nint t = length - 1; t >= 0; t--)
         {
             nint at = t * V.Lanes;
@@ -160,10 +173,15 @@ internal static unsafe class ScanKernels<V, T> where V : unmanaged, ISimd<V, T> 
             q1 = V.Fma(V.Set(ct[1]), g, q1);
             q2 = V.Fma(V.Set(ct[2]), g, q2);
             q3 = V.Fma(V.Set(ct[3]), g, q3);
-            Accumulate(dct, g, V.Load(h + 4 * V.Lanes));
-            Accumulate(dct + V.Lanes, g, V.Load(h + 5 * V.Lanes));
-            Accumulate(dct + 2 * V.Lanes, g, V.Load(h + 6 * V.Lanes));
-            Accumulate(dct + 3 * V.Lanes, g, V.Load(h + 7 * V.Lanes));
+            V.Prefetch(near + t * nearStride);
+            Accumulate(dct, g, h0);
+            Accumulate(dct + V.Lanes, g, h1);
+            Accumulate(dct + 2 * V.Lanes, g, h2);
+            Accumulate(dct + 3 * V.Lanes, g, h3);
+            h0 = V.Load(h);
+            h1 = V.Load(h + V.Lanes);
+            h2 = V.Load(h + 2 * V.Lanes);
+            h3 = V.Load(h + 3 * V.Lanes);
             Accumulate(dbt, x, q0);
             Accumulate(dbt + V.Lanes, x, q1);
             Accumulate(dbt + 2 * V.Lanes, x, q2);
@@ -172,10 +190,10 @@ internal static unsafe class ScanKernels<V, T> where V : unmanaged, ISimd<V, T> 
             sb = V.Fma(q1, V.Set(bt[1]), sb);
             sb = V.Fma(q2, V.Set(bt[2]), sb);
             V.Store(qb + at, V.Fma(q3, V.Set(bt[3]), sb));
-            q0 *= V.Load(e); w = q0 * V.Load(h); g0 = V.Fma(w, d, g0); sa = V.Fma(w, V.Load(a2), sa);
-            q1 *= V.Load(e + V.Lanes); w = q1 * V.Load(h + V.Lanes); g1 = V.Fma(w, d, g1); sa = V.Fma(w, V.Load(a2 + V.Lanes), sa);
-            q2 *= V.Load(e + 2 * V.Lanes); w = q2 * V.Load(h + 2 * V.Lanes); g2 = V.Fma(w, d, g2); sa = V.Fma(w, V.Load(a2 + 2 * V.Lanes), sa);
-            q3 *= V.Load(e + 3 * V.Lanes); w = q3 * V.Load(h + 3 * V.Lanes); g3 = V.Fma(w, d, g3); sa = V.Fma(w, V.Load(a2 + 3 * V.Lanes), sa);
+            q0 *= V.Load(e); w = q0 * h0; g0 = V.Fma(w, d, g0); sa = V.Fma(w, V.Load(a2), sa);
+            q1 *= V.Load(e + V.Lanes); w = q1 * h1; g1 = V.Fma(w, d, g1); sa = V.Fma(w, V.Load(a2 + V.Lanes), sa);
+            q2 *= V.Load(e + 2 * V.Lanes); w = q2 * h2; g2 = V.Fma(w, d, g2); sa = V.Fma(w, V.Load(a2 + 2 * V.Lanes), sa);
+            q3 *= V.Load(e + 3 * V.Lanes); w = q3 * h3; g3 = V.Fma(w, d, g3); sa = V.Fma(w, V.Load(a2 + 3 * V.Lanes), sa);
             V.Store(qa + at, sa);
         }
         Store4(q, q0, q1, q2, q3);

@@ -91,8 +91,11 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
         {
             int N = Call.N;
             T* decay = stackalloc T[17 * Rows * V.Lanes], db = decay + 4 * Rows * V.Lanes, dc = db + 4 * Rows * V.Lanes, visited = dc + 4 * Rows * V.Lanes;
+            // What the next chunk reads is brought near during replays, what this one writes during walks: one array for each four states.
+            long before = (row - Rows) * Call.E;
             for (int n = 0, states; n < N; n += states)
             {
+                T* reads = n switch { 0 => Call.U, 4 => Call.Delta, 8 => Call.Z, _ => Out.Dy }, writes = n switch { 0 => Out.Du, 4 => Out.DDelta, _ => Out.Dz };
                 states = N - n >= 4 ? 4 : 1;
                 T* b = Call.Bt + row * N + n, c = Call.Ct + row * N + n;
                 new Span<T>(db, 8 * Rows * V.Lanes).Clear();
@@ -101,8 +104,8 @@ internal unsafe struct ScanBackward<T> : IVectorCode<T> where T : unmanaged, IBi
                     nint i = Call.At<V>(e - first, n);
                     T* a2 = Call.A2 + Call.At<V>(e, n);
                     var at = At(buffers, e - first);
-                    ScanKernels<V, T>.Scan<ReplayPass>(at.Delta, at.Drive, at.O, b, c, N, a2, Call.Limit + e, start + i, states, rows, decay, visited);
-                    ScanKernels<V, T>.Reverse(at.Delta, at.Drive, at.Go, b, c, N, a2, states, rows, decay, visited, q + i, da + i, db, dc, at.Qb, at.Qa);
+                    ScanKernels<V, T>.Scan<ReplayPass>(at.Delta, at.Drive, at.O, b, c, N, a2, Call.Limit + e, start + i, states, rows, decay, visited, reads + before + e, null, Call.E);
+                    ScanKernels<V, T>.Reverse(at.Delta, at.Drive, at.Go, b, c, N, a2, states, rows, decay, visited, q + i, da + i, db, dc, at.Qb, at.Qa, writes + row * Call.E + e, Call.E);
                 }
                 SumLanes(db, rows, states, N, Out.DB + partialRow * N + n);
                 SumLanes(dc, rows, states, N, Out.DC + partialRow * N + n);

@@ -126,17 +126,17 @@ internal unsafe struct ScanCall<T> where T : unmanaged, IBinaryFloatingPointIeee
         }
     }
 
-    /// <summary>One vector of channels through one chunk, all states.</summary>
+    /// <summary>One vector of channels through one chunk, all states; meanwhile brings near what stands at an element of (B, L, E) and at the positions after it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static void Scan<V, TPass>(in ScanCall<T> call, long row, int e, T* state, int rows, T* delta, T* drive, T* o)
-        where V : unmanaged, ISimd<V, T> where TPass : struct, IScanPass
+    internal static void Scan<V>(in ScanCall<T> call, long row, int e, T* state, int rows, T* delta, T* drive, T* o, long near) where V : unmanaged, ISimd<V, T>
     {
         int N = call.N;
         T* a2 = call.A2 + call.At<V>(e, 0);
         for (int n = 0, states; n < N; n += states)
         {
             states = N - n >= 8 ? 8 : N - n >= 4 ? 4 : 1;
-            ScanKernels<V, T>.Scan<TPass>(delta, drive, o, call.Bt + row * N + n, call.Ct + row * N + n, N, a2 + (nint)n * V.Lanes, call.Limit + e, state + (nint)n * V.Lanes, states, rows, null, null);
+            ScanKernels<V, T>.Scan<OutputPass>(delta, drive, o, call.Bt + row * N + n, call.Ct + row * N + n, N, a2 + (nint)n * V.Lanes, call.Limit + e, state + (nint)n * V.Lanes, states, rows, null, null,
+                n == 0 ? call.U + near : call.Z + near, call.Delta + near, call.E);
         }
     }
 }

@@ -53,7 +53,8 @@ internal unsafe struct ScanForward<T> : IVectorCode<T> where T : unmanaged, IBin
                 for (int e = first; e < end; e += V.Lanes)
                 {
                     ScanCall<T>.Drive<V>(Call, row * E + e, e, rows, delta, drive, o);
-                    ScanCall<T>.Scan<V, OutputPass>(Call, row, e, states + Call.At<V>(e - first, 0), rows, delta, drive, o);
+                    long next = e + V.Lanes < end ? row * E + e + V.Lanes : (row + rows) * E + first;
+                    ScanCall<T>.Scan<V>(Call, row, e, states + Call.At<V>(e - first, 0), rows, delta, drive, o, next);
                     Gate(Call, row * E + e, e, rows, o, Y);
                 }
             }
