@@ -22,6 +22,16 @@ struct EmbeddingGradArgs
     i32 channels, rows;  // positions of a warp
 };
 
+struct RowSumArgs
+{
+    const u8* tracks;          // (P)
+    const act* dy;             // (P, D)
+    float* parts;              // (shares, R, D)
+    i64 positions;
+    i32 channels, rows;        // D, R: 16 or 64
+    i32 per_block;             // positions of a share
+};
+
 const int Bytes = 64;
 
 ORTHRUS_KERNEL embedding_table(const EmbeddingArgs a)
@@ -123,3 +133,33 @@ EMBEDDING(4, 4, 4)
 EMBEDDING(6, 4, 6)
 EMBEDDING(4_single, 1, 4)
 EMBEDDING(6_single, 1, 6)
+
+// Sums of dy per byte over a block's share of the positions: a thread has one channel and a column of R sums, which nobody else touches.
+const int RowAhead = 16;
+
+extern "C" __global__ void __launch_bounds__(128) row_sums(const RowSumArgs a)
+{
+    extern __shared__ float sums[];
+    int groups = (a.channels + blockDim.x - 1) / blockDim.x, share = blockIdx.x / groups, channel = (blockIdx.x - share * groups) * blockDim.x + threadIdx.x;
+    i64 from = (i64)share * a.per_block, to = min(from + a.per_block, a.positions);
+    if (channel >= a.channels) return;
+    float* mine = sums + threadIdx.x;
+    for (int r = 0; r < a.rows; r++) mine[r * blockDim.x] = 0.f;
+    const act* dy = a.dy + from * a.channels + channel;
+    for (i64 p = from; p < to; p += RowAhead, dy += (i64)RowAhead * a.channels)
+    {
+        float v[RowAhead];
+        int row[RowAhead];
+        #pragma unroll
+        for (int u = 0; u < RowAhead; u++)
+        {
+            bool has = p + u < to;
+            row[u] = has ? a.tracks[p + u] & (a.rows - 1) : 0;
+            v[u] = has ? to_float(dy[(i64)u * a.channels]) : 0.f;
+        }
+        #pragma unroll
+        for (int u = 0; u < RowAhead; u++) mine[row[u] * blockDim.x] += v[u];
+    }
+    float* part = a.parts + (i64)share * a.rows * a.channels + channel;
+    for (int r = 0; r < a.rows; r++) part[(i64)r * a.channels] = mine[r * blockDim.x];
+}

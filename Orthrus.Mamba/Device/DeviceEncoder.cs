@@ -52,7 +52,7 @@ internal sealed class DeviceEncoder : IDisposable
                 if (p.Value.DType == DType.BF16) p.Value.CopyFrom<BFloat16>(Array.ConvertAll(values, v => (BFloat16)(float)v));
                 else p.Value.CopyFrom<float>(Array.ConvertAll(values, v => (float)v));
             }
-            if (options.FirstLayerTable) _model.FirstLayer = _firstLayer = FirstLayerTable.Of(_tape, _model, options.DType);
+            if (options.FirstLayerTable) _model.FirstLayer = _firstLayer = FirstLayerTable.Of(_tape, _model);
         }
         catch
         {

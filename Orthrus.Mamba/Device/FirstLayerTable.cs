@@ -19,22 +19,14 @@ internal sealed class FirstLayerTable : IDisposable
     /// <summary>Makes the table of a model with its present weights; null for a bidirectional one.</summary>
     /// <param name="tape">A tape that records nothing and has nothing open; it is reset.</param>
     /// <param name="model">The encoder, on a CUDA device.</param>
-    /// <param name="activations">F32 or BF16.</param>
-    internal static FirstLayerTable? Of(Tape tape, MixerModel model, DType activations)
+    internal static FirstLayerTable? Of(Tape tape, MixerModel model)
     {
-        if (model.Blocks.Count == 0) return null;
-        int rows = 1 << model.Config.NTracks;
+        if (!model.HasTable) return null;
         var scope = tape.Device.OpenScope();
         try
         {
-            var bytes = scope.From<byte>([.. Enumerable.Range(0, rows).Select(b => (byte)b)], new Shape(1, rows));
-            var h = Functions.EmbedTracks(tape, tape.Constant(bytes), tape.Use(model.Embedding.Weight), tape.Use(model.Embedding.Bias!));
-            if (model.Blocks[0].Project(tape, tape.Cast(h, activations)) is not var (x, z))
-            {
-                scope.Dispose();
-                return null;
-            }
-            var shape = new Shape(rows, model.Config.DInner);
+            var (_, x, z) = model.ByTracks(tape);
+            var shape = new Shape(1 << model.Config.NTracks, model.Config.DInner);
             return new(scope, tape.Keep(x, scope).Reshape(shape), tape.Keep(z, scope).Reshape(shape));
         }
         catch
@@ -54,8 +46,8 @@ internal sealed class FirstLayerTable : IDisposable
     /// <returns>What is mixed and its gate, (B, L, E) each.</returns>
     internal (Variable X, Variable Z) Rows(Tape tape, in Tensor tracks)
     {
-        using var scope = tape.Device.OpenScope();
-        return (tape.Adopt(TrackEmbeddingCuda.Rows(scope, tracks, _x), scope), tape.Adopt(TrackEmbeddingCuda.Rows(scope, tracks, _z), scope));
+        var bytes = tape.Constant(tracks);
+        return (Functions.RowsOfTracks(tape, bytes, tape.Constant(_x)), Functions.RowsOfTracks(tape, bytes, tape.Constant(_z)));
     }
 
     public void Dispose() => _scope.Dispose();

@@ -8,6 +8,13 @@ internal static class Functions
 {
     internal static Variable EmbedTracks(Tape tape, Variable tracks, Variable weight, Variable bias) => tape.Apply<TrackEmbedding, NoAttr>([tracks, weight, bias]);
 
+    /// <summary>Rows of a table (1, R, D).</summary>
+    internal static Variable RowsOfTracks(Tape tape, Variable tracks, Variable table)
+    {
+        var s = table.Shape;
+        return tape.Apply<TrackRows, NoAttr>([tracks, tape.Reshape(table, new Shape(s[-2], s[-1]))]);
+    }
+
     internal static Variable Linear(Tape tape, Variable x, Variable weight, Variable bias) => tape.Apply<Linear, NoAttr>([x, weight, bias]);
 
     internal static Variable LayerNorm(Tape tape, Variable x, Variable weight, Variable bias) =>

@@ -49,7 +49,7 @@ public sealed class MambaBlock : Module, IRecomputable
     /// <summary>The input projection of a first block; null where there is a reverse direction, which projects reversed records.</summary>
     internal (Variable X, Variable Z)? Project(Tape tape, Variable h) => _mixer?.Project(tape, Norm.Forward(tape, h));
 
-    /// <summary>The step of a first block at inference whose input projection is known. Ends x.</summary>
+    /// <summary>The step of a first block whose input projection is known. Ends x.</summary>
     internal Variable Mix(Tape tape, Variable x, Variable z, CarriedStates? states)
     {
         using var frame = tape.Open();

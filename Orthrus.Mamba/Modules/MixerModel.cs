@@ -11,8 +11,12 @@ using Tensor = Orthrus.Tensor.Tensor;
 /// </summary>
 public sealed class MixerModel : Module
 {
+    // Every track byte, in order.
+    private static readonly byte[] TrackBytes = [.. Enumerable.Range(0, 64).Select(b => (byte)b)];
+
     private readonly MambaBlock[] _blocks;
     private readonly DType _activations;
+    private readonly FirstBlock? _first;
 
     /// <summary>Makes the encoder; its weights are zeros until initialised or loaded.</summary>
     /// <param name="store">Owner of the weights.</param>
@@ -23,6 +27,7 @@ public sealed class MixerModel : Module
         _activations = store.Activations;
         Embedding = new(store, config.NTracks, config.DModel, bias: true);
         _blocks = [.. Enumerable.Range(0, config.NLayer).Select(_ => new MambaBlock(store, config))];
+        _first = HasTable ? new(_blocks[0]) : null;
         NormF = new(store, config.DModel);
     }
 
@@ -72,19 +77,32 @@ public sealed class MixerModel : Module
     internal Variable Forward(Tape tape, in Tensor tracks, in Tensor lengths, Action<string, Variable>? observe, CarriedStates? states = null)
     {
         using var outer = tape.Open();
-        Variable length = tape.Constant(lengths), residual = Variable.None;
-        var h = Functions.EmbedTracks(tape, tape.Constant(tracks), tape.Use(Embedding.Weight), tape.Use(Embedding.Bias!));
+        Variable bytes = tape.Constant(tracks), length = tape.Constant(lengths), residual = Variable.None, h, tableX = default, tableZ = default;
+        // With few positions the table costs more than it saves.
+        bool byTable = HasTable && observe is null && FirstLayer is null && tracks.Count > 1 << Config.NTracks;
+        if (byTable)
+        {
+            (h, tableX, tableZ) = ByTracks(tape);
+            h = Functions.RowsOfTracks(tape, bytes, h);
+        }
+        else h = Functions.EmbedTracks(tape, bytes, tape.Use(Embedding.Weight), tape.Use(Embedding.Bias!));
         observe?.Invoke("embedding", h);
         Span<Variable> outputs = [default, default];
         for (int i = 0; i < _blocks.Length; i++)
         {
             using var frame = tape.Open();
             // The embedding is float32 as the residual stream is; what the first block normalises is rounded as everywhere.
-            var input = i == 0 && FirstLayer is null ? tape.Cast(h, _activations) : h;
+            var input = i == 0 && FirstLayer is null && !byTable ? tape.Cast(h, _activations) : h;
             if (i == 0 && FirstLayer is { } table)
             {
                 var (x, z) = table.Rows(tape, tracks);
                 (outputs[0], outputs[1]) = (frame.Keep(_blocks[0].Mix(tape, x, z, states)), Variable.None);
+            }
+            else if (i == 0 && byTable)
+            {
+                outputs[1] = Variable.None;
+                if (Recompute && tape.IsRecording) tape.Recompute(_first!, [bytes, tableX, tableZ], outputs[..1]);
+                else _first!.Forward(tape, bytes, tableX, tableZ, states, outputs);
             }
             else if (Recompute && tape.IsRecording && observe is null) tape.Recompute(_blocks[i], [input, residual, length], outputs);
             else if (states is not null) _blocks[i].Forward(tape, input, residual, states, i, outputs);
@@ -103,6 +121,36 @@ public sealed class MixerModel : Module
         var (y, sum) = NormF.AddForward(tape, h, residual);
         observe?.Invoke("residual_f", sum);
         return outer.Keep(y);
+    }
+
+    /// <summary>The first block's norm and input projection need a look at one position alone: they can be computed by track byte.</summary>
+    internal bool HasTable => !Config.Bidirectional && Config.NLayer > 0;
+
+    /// <summary>
+    /// By track byte: the embedding (1, R, D), and what the first block mixes and its gate, (1, R, E) each. Rows come from the kernels that would compute them position by position, which
+    /// look at no other row: same bits.
+    /// </summary>
+    internal (Variable H, Variable X, Variable Z) ByTracks(Tape tape)
+    {
+        int rows = 1 << Config.NTracks;
+        using var scope = tape.Device.OpenScope();
+        var bytes = tape.Adopt(scope.From<byte>(TrackBytes.AsSpan(0, rows), new Shape(1, rows)), scope);
+        var h = Functions.EmbedTracks(tape, bytes, tape.Use(Embedding.Weight), tape.Use(Embedding.Bias!));
+        var (x, z) = _blocks[0].Project(tape, tape.Cast(h, _activations))!.Value;
+        return (h, x, z);
+    }
+
+    /// <summary>The first block from its tables on.</summary>
+    private sealed class FirstBlock(MambaBlock block) : IRecomputable
+    {
+        public void Forward(Tape tape, ReadOnlySpan<Variable> inputs, Span<Variable> outputs) => Forward(tape, inputs[0], inputs[1], inputs[2], null, outputs);
+
+        internal void Forward(Tape tape, Variable bytes, Variable tableX, Variable tableZ, CarriedStates? states, Span<Variable> outputs)
+        {
+            using var frame = tape.Open();
+            Variable x = Functions.RowsOfTracks(tape, bytes, tableX), z = Functions.RowsOfTracks(tape, bytes, tableZ);
+            outputs[0] = frame.Keep(block.Mix(tape, x, z, states));
+        }
     }
 
     /// <summary>Encodes and takes the mean over each record's own positions.</summary>

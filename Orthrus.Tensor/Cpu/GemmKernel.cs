@@ -10,6 +10,8 @@ public interface IStripLayout
     static abstract int RowStep(int rows, int lanes);
     /// <summary>Distance of two neighbours along the depth, within a block of lanes of them.</summary>
     static abstract int DepthStep(int rows, int lanes);
+    /// <summary>Elements that a strip takes for each depth.</summary>
+    static abstract int Width(int rows, int lanes);
 }
 
 /// <summary>[depth / lanes][rows][lanes]: what copying whole vectors out of row-major rows gives.</summary>
@@ -19,15 +21,22 @@ public readonly struct RowsOfVectors : IStripLayout
     public static int RowStep(int rows, int lanes) => lanes;
     /// <inheritdoc/>
     public static int DepthStep(int rows, int lanes) => 1;
+    /// <inheritdoc/>
+    public static int Width(int rows, int lanes) => rows;
 }
 
-/// <summary>[depth][rows]: what copying pieces of row-major rows gives when the rows run along the depth, that is for a transposed operand.</summary>
+/// <summary>
+/// [depth][rows]: what copying pieces of row-major rows gives when the rows run along the depth, that is for a transposed operand. Tall strips have room for whole
+/// vectors, so that no copy crosses a cache line.
+/// </summary>
 public readonly struct DepthOfRows : IStripLayout
 {
     /// <inheritdoc/>
     public static int RowStep(int rows, int lanes) => 1;
     /// <inheritdoc/>
-    public static int DepthStep(int rows, int lanes) => rows;
+    public static int DepthStep(int rows, int lanes) => Width(rows, lanes);
+    /// <inheritdoc/>
+    public static int Width(int rows, int lanes) => rows < 12 ? rows : (rows + lanes - 1) / lanes * lanes;
 }
 
 /// <summary>Width of a panel in vectors, as a type.</summary>
@@ -66,8 +75,10 @@ internal static unsafe class GemmKernel
     /// <param name="rowStride">Distance of two rows of results, in elements.</param>
     /// <param name="bias">One element per column, or null.</param>
     /// <param name="accumulate">Adds to the results instead of overwriting them.</param>
+    /// <param name="next">What to bring near meanwhile, a line for every four depths; a valid address.</param>
+    /// <param name="nextStep">Elements from one such line to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    internal static void Run<V, T, TRows, TLayout, TWidth>(T* a, T* b, int blocks, T* c, nint rowStride, T* bias, bool accumulate)
+    internal static void Run<V, T, TRows, TLayout, TWidth>(T* a, T* b, int blocks, T* c, nint rowStride, T* bias, bool accumulate, T* next, nint nextStep)
         where V : unmanaged, ISimd<V, T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
         where TRows : struct, IRows where TLayout : struct, IStripLayout where TWidth : struct, IPanelWidth
     {
@@ -144,11 +155,13 @@ internal static unsafe class GemmKernel
                     if (TRows.Count > 10) { x = V.Set(p[10 * row + 3 * step]); c10 = V.Fma(x, w0, c10); if (TWidth.Two) d10 = V.Fma(x, w1, d10); }
                     if (TRows.Count > 11) { x = V.Set(p[11 * row + 3 * step]); c11 = V.Fma(x, w0, c11); if (TWidth.Two) d11 = V.Fma(x, w1, d11); }
                 }
+                V.Prefetch(next);
+                next += nextStep;
                 p += turn * step;
                 b += turn * width;
             }
             while (p < end);
-            a += TRows.Count * V.Lanes;
+            a += TLayout.Width(TRows.Count, V.Lanes) * V.Lanes;
         }
         while (--blocks > 0);
         if (bias != null)

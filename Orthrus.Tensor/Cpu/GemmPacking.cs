@@ -46,26 +46,27 @@ internal static unsafe class GemmPacking<V, T> where V : unmanaged, ISimd<V, T> 
     /// <param name="depth">Depths there are.</param>
     /// <param name="padded">Depths of the copy.</param>
     /// <param name="height">Rows of a strip.</param>
+    /// <param name="width">Room of a strip for each depth, at least its height.</param>
     /// <param name="to">Strips, one after the other.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    internal static void Transposed(T* from, nint stride, int rows, int depth, int padded, int height, T* to)
+    internal static void Transposed(T* from, nint stride, int rows, int depth, int padded, int height, int width, T* to)
     {
-        // Whole vectors, although a strip is no multiple of them: what is too much belongs to the next depth, which overwrites it. The last depth has none.
+        // Whole vectors, although a strip may be no multiple of them: what is too much belongs to the next depth, which overwrites it, or to nothing. The last depth has none.
         int reach = (height + V.Lanes - 1) / V.Lanes * V.Lanes;
         for (int start = 0; start < padded; start += Few)
         {
-            int end = Math.Min(padded, start + Few), vectors = Math.Min(depth, Math.Min(end, padded - 1));
+            int end = Math.Min(padded, start + Few), vectors = Math.Min(depth, reach <= width ? end : Math.Min(end, padded - 1));
             for (int first = 0; first < rows; first += height)
             {
-                T* y = to + (nint)first * padded + start * height;
+                T* y = to + (nint)(first / height * width) * padded + start * width;
                 int k = start;
-                if (first + reach <= rows && reach - height <= height)
-                    for (; k < vectors; k++, y += height)
+                if (first + reach <= rows && reach - width <= height)
+                    for (; k < vectors; k++, y += width)
                     {
                         T* x = from + k * stride + first;
                         for (int r = 0; r < height; r += V.Lanes) V.Store(y + r, V.Load(x + r));
                     }
-                for (; k < end; k++, y += height)
+                for (; k < end; k++, y += width)
                     for (int r = 0; r < height; r++) y[r] = k < depth && first + r < rows ? from[k * stride + first + r] : T.Zero;
             }
         }

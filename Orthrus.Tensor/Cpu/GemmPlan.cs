@@ -60,7 +60,7 @@ internal unsafe struct GemmPlan<V, T> where V : unmanaged, ISimd<V, T> where T :
         long whole = _operands.TransposedA ? 0 : Padded(_sizes.Depth) * columns, bias = _operands.Bias is null ? 0 : columns;
         long partials = _parts > 1 ? _parts * _sizes.Rows * _sizes.Columns : 0;
         int height = (int)Math.Min(_rowBlock, (_sizes.Rows + TRows.Count - 1) / TRows.Count * TRows.Count);
-        int left = height * _depthBlock, right = _operands.TransposedA ? Math.Min(_columnBlock, columns) * _depthBlock : 0;
+        int left = height / TRows.Count * TLayout.Width(TRows.Count, V.Lanes) * _depthBlock, right = _operands.TransposedA ? Math.Min(_columnBlock, columns) * _depthBlock : 0;
         // Each thread packs into a slot of its own; which one does not matter to the result.
         int slots = device.Workers.Threads;
         var memory = scratch.Empty(new Shape(checked((int)(whole + bias + partials))), Tensor.DTypeOf<T>());
@@ -155,7 +155,7 @@ internal unsafe struct GemmPlan<V, T> where V : unmanaged, ISimd<V, T> where T :
                 if (o.TransposedA)
                 {
                     right = left + Left;
-                    GemmPacking<V, T>.Transposed(o.A + start * o.AStride + (nint)firstRow, o.AStride, rows, depth, padded, TRows.Count, left);
+                    GemmPacking<V, T>.Transposed(o.A + start * o.AStride + (nint)firstRow, o.AStride, rows, depth, padded, TRows.Count, TLayout.Width(TRows.Count, V.Lanes), left);
                     GemmPacking<V, T>.Panels(o.B + start * o.BStride + firstColumn, o.BStride, columns, depth, padded, right);
                 }
                 else
@@ -163,12 +163,16 @@ internal unsafe struct GemmPlan<V, T> where V : unmanaged, ISimd<V, T> where T :
                     right = Packed + start * allColumns + (nint)firstColumn * padded;
                     GemmPacking<V, T>.Rows(o.A + (nint)firstRow * o.AStride + start, o.AStride, rows, depth, padded, TRows.Count, left);
                 }
-                Block(left, right, padded, rows, columns, c, Bias is null || block > 0 ? null : Bias + firstColumn, block > from);
+                // The next part of the depth is fetched while this one is multiplied; without one, what is read anyway.
+                var ahead = o.TransposedA && block + 1 < to
+                    ? new Ahead(o.A + (start + depth) * o.AStride + (nint)firstRow, o.AStride, rows, o.B + (start + depth) * o.BStride + firstColumn, o.BStride, columns, Plan.DepthOf(block + 1))
+                    : default;
+                Block(left, right, padded, rows, columns, c, Bias is null || block > 0 ? null : Bias + firstColumn, block > from, ref ahead);
             }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Block(T* left, T* right, int depth, int rows, int columns, T* c, T* bias, bool accumulate)
+        private readonly void Block(T* left, T* right, int depth, int rows, int columns, T* c, T* bias, bool accumulate, ref Ahead ahead)
         {
             T* tile = stackalloc T[TRows.Count * 2 * V.Lanes];
             nint stride = Plan._sizes.Columns;
@@ -178,12 +182,13 @@ internal unsafe struct GemmPlan<V, T> where V : unmanaged, ISimd<V, T> where T :
                 T* panel = right + (nint)column * depth, b = bias is null ? null : bias + column;
                 for (int row = 0; row < rows; row += TRows.Count)
                 {
-                    T* strip = left + (nint)row * depth, to = c + row * stride + column;
+                    T* strip = left + (nint)(row / TRows.Count * TLayout.Width(TRows.Count, V.Lanes)) * depth, to = c + row * stride + column;
                     int height = Math.Min(TRows.Count, rows - row);
-                    if (height == TRows.Count && real == width) Strip(strip, panel, depth, width, to, stride, b, accumulate);
+                    T* next = ahead.Take(depth / 4, strip, out nint nextStep);
+                    if (height == TRows.Count && real == width) Strip(strip, panel, depth, width, to, stride, b, accumulate, next, nextStep);
                     else
                     {
-                        Strip(strip, panel, depth, width, tile, width, b, false);
+                        Strip(strip, panel, depth, width, tile, width, b, false, next, nextStep);
                         for (int r = 0; r < height; r++)
                             for (int j = 0; j < real; j++) to[r * stride + j] = accumulate ? tile[r * width + j] + to[r * stride + j] : tile[r * width + j];
                     }
@@ -191,10 +196,43 @@ internal unsafe struct GemmPlan<V, T> where V : unmanaged, ISimd<V, T> where T :
             }
         }
 
-        private static void Strip(T* strip, T* panel, int depth, int width, T* to, nint stride, T* bias, bool accumulate)
+        private static void Strip(T* strip, T* panel, int depth, int width, T* to, nint stride, T* bias, bool accumulate, T* next, nint nextStep)
         {
-            if (width > V.Lanes) GemmKernel.Run<V, T, TRows, TLayout, TwoVectors>(strip, panel, depth / V.Lanes, to, stride, bias, accumulate);
-            else GemmKernel.Run<V, T, TRows, TLayout, OneVector>(strip, panel, depth / V.Lanes, to, stride, bias, accumulate);
+            if (width > V.Lanes) GemmKernel.Run<V, T, TRows, TLayout, TwoVectors>(strip, panel, depth / V.Lanes, to, stride, bias, accumulate, next, nextStep);
+            else GemmKernel.Run<V, T, TRows, TLayout, OneVector>(strip, panel, depth / V.Lanes, to, stride, bias, accumulate, next, nextStep);
+        }
+    }
+
+    /// <summary>Lines of both operands' next part that are still to be fetched: down one column of lines after the other.</summary>
+    private struct Ahead
+    {
+        private readonly T* _a, _b;
+        private readonly nint _aStride, _bStride;
+        private readonly int _aLines, _lines, _depth;
+        private int _line, _row;
+
+        internal Ahead(T* a, nint aStride, int rows, T* b, nint bStride, int columns, int depth)
+        {
+            const int bytes = 64;
+            int perLine = bytes / sizeof(T);
+            _a = a;
+            _b = b;
+            (_aStride, _bStride, _depth) = (aStride, bStride, depth);
+            _aLines = (rows + perLine - 1) / perLine;
+            _lines = _aLines + (columns + perLine - 1) / perLine;
+        }
+
+        /// <summary>Where the next lines stand, at least as many as <paramref name="count"/> unless they end; something else where there are none.</summary>
+        internal T* Take(int count, T* other, out nint step)
+        {
+            step = 0;
+            if (_line >= _lines) return other;
+            const int bytes = 64;
+            int perLine = bytes / sizeof(T), line = _line, row = _row;
+            _row += count;
+            if (_row >= _depth) (_line, _row) = (_line + 1, 0);
+            step = line < _aLines ? _aStride : _bStride;
+            return line < _aLines ? _a + row * step + line * perLine : _b + row * step + (line - _aLines) * perLine;
         }
     }
 

@@ -28,6 +28,7 @@ public static class OpTable
         OpRow.Of<GELU, GELU.Attr>(),
         OpRow.Of<Dropout, Dropout.Attr>(),
         OpRow.Of<TrackEmbedding, NoAttr>(),
+        OpRow.Of<TrackRows, NoAttr>(),
         OpRow.Of<CausalConv1d, CausalConv1d.Attr>(),
         OpRow.Of<SelectiveScan, SelectiveScan.Attr>(),
         OpRow.Of<Combine, Combine.Attr>(),

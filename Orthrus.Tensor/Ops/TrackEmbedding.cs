@@ -14,9 +14,6 @@ namespace Orthrus.Tensor;
 public sealed class TrackEmbedding : IOp<NoAttr>
 {
     private const int Tracks = 0, Weight = 1, Bias = 2;
-    /// <summary>Number of track bytes.</summary>
-    private const int Bytes = 64;
-    private const int PositionsPerItem = 256;
 
     /// <inheritdoc/>
     public static string Name => "track_embedding";
@@ -53,7 +50,7 @@ public sealed class TrackEmbedding : IOp<NoAttr>
     /// <inheritdoc/>
     public static unsafe void ForwardCpu<T>(in OpArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
-        Check(args.Inputs[Tracks]);
+        TrackTable.Check(Name, args.Inputs[Tracks]);
         int D = args.Inputs[Weight].Shape[0], C = args.Inputs[Weight].Shape[1];
         T* columns = args.Scratch.Empty(new Shape(C, D), args.Inputs[Weight].DType).Pointer<T>(), weight = args.Inputs[Weight].Pointer<T>();
         for (int d = 0; d < D; d++)
@@ -61,28 +58,17 @@ public sealed class TrackEmbedding : IOp<NoAttr>
         var table = new TableCode<T> { Table = args.Scratch.Empty(new Shape(1 << C, D), args.Inputs[Weight].DType).Pointer<T>(), Columns = columns, C = C, D = D };
         args.Inputs[Bias].AsSpan<T>().CopyTo(new Span<T>(table.Table, D));
         SimdDispatch.Run<T, TableCode<T>>(args.VectorWidth, ref table);
-        var job = new GatherJob<T>
-        {
-            Tracks = args.Inputs[Tracks].Pointer<byte>(), Table = table.Table, Y = args.Outputs[0].Pointer<T>(), Positions = args.Inputs[Tracks].Count, D = D, Mask = (1 << C) - 1,
-        };
-        args.Workers.Run(checked((int)((job.Positions + PositionsPerItem - 1) / PositionsPerItem)), ref job);
+        TrackTable.Gather(args.Workers, args.Inputs[Tracks], table.Table, 1 << C, D, args.Outputs[0].Pointer<T>());
     }
 
     /// <inheritdoc/>
     public static unsafe void BackwardCpu<T>(in GradArgs args, in NoAttr attr) where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         if (args.InputGrads[Weight].IsNone && args.InputGrads[Bias].IsNone) return;
-        Check(args.Inputs[Tracks]);
+        TrackTable.Check(Name, args.Inputs[Tracks]);
         int D = args.Inputs[Weight].Shape[0], C = args.Inputs[Weight].Shape[1];
-        var job = new SumJob<T>
-        {
-            Tracks = args.Inputs[Tracks].Pointer<byte>(), Dy = args.OutputGrads[0].Pointer<T>(), Positions = args.Inputs[Tracks].Count, D = D, Mask = (1 << C) - 1,
-            Strips = (D + SumJob<T>.Strip - 1) / SumJob<T>.Strip,
-        };
-        job.Parts = args.Scratch.Empty(new Shape(job.Blocks, 1 << C, D), args.OutputGrads[0].DType).Pointer<T>();
-        VectorJobs.Run<T, SumJob<T>>(args.Workers, args.VectorWidth, job.Blocks * job.Strips, ref job);
         T* sums = args.Scratch.Empty(new Shape(1 << C, D), args.OutputGrads[0].DType).Pointer<T>();
-        BlockSums.Total(args.Workers, args.VectorWidth, job.Parts, job.Blocks, D << C, sums);
+        TrackTable.Sum(args, args.Inputs[Tracks], args.OutputGrads[0].Pointer<T>(), 1 << C, D, sums);
         Multiply(sums, D, C, args.InputGrads[Weight].IsNone ? null : args.InputGrads[Weight].Pointer<T>(), args.InputGrads[Bias].IsNone ? null : args.InputGrads[Bias].Pointer<T>());
     }
 
@@ -91,16 +77,6 @@ public sealed class TrackEmbedding : IOp<NoAttr>
 
     /// <inheritdoc/>
     public static void BackwardCuda(in GradArgs args, in NoAttr attr) => TrackEmbeddingCuda.Backward(args, Tracks, Weight, Bias);
-
-    private static void Check(in Tensor tracks)
-    {
-        for (int b = 0; b < tracks.Shape[0]; b++)
-        {
-            var row = tracks.Rows(b, 1).AsSpan<byte>();
-            int t = row.IndexOfAnyExceptInRange((byte)0, (byte)(Bytes - 1));
-            if (t >= 0) throw new ShapeException($"{Name}: tracks[{b}, {t}] is {row[t]}; want 0 to {Bytes - 1}: bits 6 and 7 are no tracks");
-        }
-    }
 
     /// <summary>dbias: the sums of all bytes; dweight[:,k]: of those with bit k.</summary>
     private static unsafe void Multiply<T>(T* sums, int D, int C, T* dWeight, T* dBias) where T : unmanaged, IBinaryFloatingPointIeee754<T>
@@ -133,67 +109,6 @@ public sealed class TrackEmbedding : IOp<NoAttr>
                     T* from = Table + (long)(value - (1 << k)) * D, column = Columns + (long)k * D, to = Table + (long)value * D;
                     for (int d = 0; d < D; d += V.Lanes) Edge.Store(to + d, Edge.Load<V, T>(from + d, D - d) + Edge.Load<V, T>(column + d, D - d), D - d);
                 }
-        }
-    }
-
-    private unsafe struct GatherJob<T> : IParallelJob where T : unmanaged
-    {
-        internal byte* Tracks;
-        internal T* Table, Y;
-        internal long Positions;
-        internal int D, Mask;
-
-        public readonly void Run(int item)
-        {
-            long end = Math.Min(Positions, (item + 1L) * PositionsPerItem);
-            for (long p = (long)item * PositionsPerItem; p < end; p++)
-                new ReadOnlySpan<T>(Table + (long)(Tracks[p] & Mask) * D, D).CopyTo(new Span<T>(Y + p * D, D));
-        }
-    }
-
-    /// <summary>
-    /// Sums of dy per byte over a block of positions, in a strip of channels whose table fits the first-level cache; item = block and strip.
-    /// </summary>
-    private unsafe struct SumJob<T> : IVectorJob<T> where T : unmanaged, IBinaryFloatingPointIeee754<T>
-    {
-        /// <summary>Channels of a strip.</summary>
-        internal const int Strip = 64;
-        private const int LeastPositions = 256, MostBlocks = 32;
-        /// <summary>Positions that are added up before they join the block's sums, so that rounding does not grow with the length of the block.</summary>
-        private const int RunLength = 128;
-
-        internal byte* Tracks;
-        internal T* Dy, Parts;
-        internal long Positions;
-        internal int D, Mask, Strips;
-
-        private readonly long PerBlock => Math.Max(LeastPositions, (Positions + MostBlocks - 1) / MostBlocks);
-
-        internal readonly int Blocks => (int)((Positions + PerBlock - 1) / PerBlock);
-
-        public readonly void Run<V>(int item) where V : unmanaged, ISimd<V, T>
-        {
-            int block = item / Strips, from = item % Strips * Strip, width = Math.Min(Strip, D - from);
-            T* part = Parts + (long)block * (Mask + 1) * D + from, run = stackalloc T[Bytes * Strip];
-            for (int value = 0; value <= Mask; value++) RowMath.Fill(part + (long)value * D, T.Zero, width);
-            long end = Math.Min(Positions, (block + 1) * PerBlock);
-            for (long start = block * PerBlock; start < end; start += RunLength)
-            {
-                ulong seen = 0;
-                for (long p = start; p < Math.Min(end, start + RunLength); p++)
-                {
-                    int value = Tracks[p] & Mask;
-                    T* sum = run + value * Strip;
-                    if ((seen >> value & 1) == 0) RowMath.Fill(sum, T.Zero, width);
-                    seen |= 1UL << value;
-                    RowMath.Add<V, T>(Dy + p * D + from, sum, width);
-                }
-                for (; seen != 0; seen &= seen - 1)
-                {
-                    int value = BitOperations.TrailingZeroCount(seen);
-                    RowMath.Add<V, T>(run + value * Strip, part + (long)value * D, width);
-                }
-            }
         }
     }
 

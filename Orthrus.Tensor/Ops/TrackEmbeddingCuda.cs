@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Orthrus.Tensor.Cuda;
 
 namespace Orthrus.Tensor;
 
@@ -10,10 +11,13 @@ internal static class TrackEmbeddingCuda
     // Positions of a warp in backward: their number decides the order of sums, so that it follows the shape alone.
     private const int FewRows = 16, ManyRows = 64;
     private const long ManyPositions = 16384;
+    // Blocks of RowSums along the positions: few, since each writes a whole table of sums.
+    private const int RowThreads = 128, MostShares = 64, LeastPerShare = 256;
 
     private static readonly CudaKernel Table = new("track_embedding", "embedding_table"), Gather = new("track_embedding", "embedding_gather"), GatherSingle = new("track_embedding", "embedding_gather_single"),
         Backward4 = new("track_embedding", "embedding_backward_4"), Backward6 = new("track_embedding", "embedding_backward_6"),
-        Backward4Single = new("track_embedding", "embedding_backward_4_single"), Backward6Single = new("track_embedding", "embedding_backward_6_single");
+        Backward4Single = new("track_embedding", "embedding_backward_4_single"), Backward6Single = new("track_embedding", "embedding_backward_6_single"),
+        RowSums = new("track_embedding", "row_sums");
 
     [StructLayout(LayoutKind.Sequential)]
     private struct Args
@@ -31,6 +35,14 @@ internal static class TrackEmbeddingCuda
         internal int Channels, Rows;
     }
 
+    [StructLayout(LayoutKind.Sequential)]
+    private struct RowsArgs
+    {
+        internal nint Tracks, Dy, Parts;
+        internal long Positions;
+        internal int Channels, Rows, PerBlock;
+    }
+
     internal static void Forward(in OpArgs args, int tracks, int weight, int bias)
     {
         Tensor t = args.Inputs[tracks], w = args.Inputs[weight], y = args.Outputs[0];
@@ -42,16 +54,27 @@ internal static class TrackEmbeddingCuda
     }
 
     /// <summary>Rows of a table by track byte; bits that the table has no rows for are not read, and a byte of 64 or more gives NaN.</summary>
-    /// <param name="scope">Owner of the result.</param>
-    /// <param name="tracks">(B, L) U8.</param>
-    /// <param name="table">(16, E) or (64, E), F32 or BF16.</param>
-    /// <returns>(B, L, E).</returns>
-    internal static Tensor Rows(Scope scope, in Tensor tracks, in Tensor table)
+    internal static void Rows(in OpArgs args, in Tensor tracks, in Tensor table, in Tensor y)
     {
-        var y = scope.Empty(new Shape(tracks.Shape[0], tracks.Shape[1], table.Shape[1]), table.DType);
         var a = new Args { Tracks = tracks.Address, Table = table.Address, Y = y.Address, Positions = tracks.Count, Channels = table.Shape[1], Bits = BitOperations.Log2((uint)table.Shape[0]) };
-        LaunchGather((CudaDevice)scope.Device, table.DType, a);
-        return y;
+        LaunchGather(args.Cuda, args.DType, a);
+    }
+
+    /// <summary>Sums of dy per track byte: shares of blocks of positions, added up in their order.</summary>
+    internal static void RowsBackward(in GradArgs args, in Tensor tracks, in Tensor dy, in Tensor dTable)
+    {
+        if (dTable.IsNone) return;
+        int rows = dTable.Shape[0], channels = dTable.Shape[1], perBlock = (int)Math.Clamp(CudaGrid.Cover(tracks.Count, MostShares), LeastPerShare, int.MaxValue), shares = Math.Max(1, CudaGrid.Cover(tracks.Count, perBlock));
+        var parts = args.Scratch.Empty(new Shape(shares, 1, rows * channels), DType.F32);
+        var a = new RowsArgs { Tracks = tracks.Address, Dy = dy.Address, Parts = parts.Address, Positions = tracks.Count, Channels = channels, Rows = rows, PerBlock = perBlock };
+        args.Cuda.Launch(RowSums, args.DType, checked(shares * CudaGrid.Cover(channels, RowThreads)), RowThreads, rows * RowThreads * sizeof(float), a);
+        if (args.DType == DType.F32) ParameterTotals.Launch(args, parts, Tensor.None, dTable.Reshape(new Shape(rows * channels)));
+        else
+        {
+            var sums = args.Scratch.Empty(new Shape(rows * channels), DType.F32);
+            ParameterTotals.Launch(args, parts, Tensor.None, sums);
+            CudaCast.Run(sums, dTable);
+        }
     }
 
     private static void LaunchGather(CudaDevice device, DType dtype, in Args a)
