@@ -17,6 +17,14 @@ internal static class Functions
 
     internal static Variable Linear(Tape tape, Variable x, Variable weight, Variable bias) => tape.Apply<Linear, NoAttr>([x, weight, bias]);
 
+    /// <summary>Products with the first p rows of a weight, the next q, and the rest.</summary>
+    internal static (Variable First, Variable Second, Variable Third) LinearSplit(Tape tape, Variable x, Variable weight, int p, int q)
+    {
+        Span<Variable> outputs = [default, default, default];
+        tape.Apply<LinearSplit, LinearSplit.Attr>([x, weight], new(p, q), outputs);
+        return (outputs[0], outputs[1], outputs[2]);
+    }
+
     internal static Variable LayerNorm(Tape tape, Variable x, Variable weight, Variable bias) =>
         tape.Apply<LayerNorm, LayerNorm.Attr>([x, weight, bias], new(LayerNormLayer.Eps));
 

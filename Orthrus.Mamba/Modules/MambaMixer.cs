@@ -11,7 +11,7 @@ public readonly record struct MixerState(Variable Conv, Variable Scan);
 /// <summary>
 /// Mamba-1 mixer: causal convolution and selective scan over time, gated; input and output (B, L, D). Source: Gu and Dao 2023.
 /// </summary>
-/// <remarks>Activations are never split along channels: rows of in_proj and x_proj give x, z, delta, B and C as tensors of their own.</remarks>
+/// <remarks>Rows of in_proj and x_proj give x, z, delta, B and C as tensors of their own.</remarks>
 public sealed class MambaMixer : Module
 {
     private readonly int _inner, _rank, _state;
@@ -98,13 +98,10 @@ public sealed class MambaMixer : Module
     internal Variable Mix(Tape tape, Variable x, Variable z, MixerState initial, out MixerState final)
     {
         using var frame = tape.Open();
-        var xProj = tape.Use(XProj);
         var kernel = tape.Reshape(tape.Use(ConvWeight), new Shape(_inner, ConvWeight.Shape.Last));
         var (c, conv) = Functions.ConvSiLU(tape, x, kernel, tape.Use(ConvBias), initial.Conv);
         tape.Free(x);
-        var dt = Functions.Linear(tape, c, tape.Rows(xProj, 0, _rank), Variable.None);
-        var b = Functions.Linear(tape, c, tape.Rows(xProj, _rank, _state), Variable.None);
-        var readout = Functions.Linear(tape, c, tape.Rows(xProj, _rank + _state, _state), Variable.None);
+        var (dt, b, readout) = Functions.LinearSplit(tape, c, tape.Use(XProj), _rank, _state);
         var delta = Functions.Linear(tape, dt, tape.Use(DtWeight), Variable.None);
         tape.Free(dt);
         var (g, scan) = Functions.SelectiveScan(tape, c, delta, tape.Use(ALog), b, readout, tape.Use(D), z, tape.Use(DtBias), initial.Scan);

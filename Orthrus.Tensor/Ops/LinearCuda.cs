@@ -68,45 +68,55 @@ public sealed partial class Linear
     /// <inheritdoc/>
     public static void ForwardCuda(in OpArgs args, in NoAttr attr)
     {
-        Tensor x = args.Inputs[X], w = args.Inputs[Weight], bias = args.Inputs[Bias], y = args.Outputs[0];
+        var bias = args.Inputs[Bias];
+        ForwardOn(args, args.Inputs[X], args.Inputs[Weight], bias.IsNone ? 0 : bias.Address, args.Outputs[0]);
+    }
+
+    /// <summary>y = x w' and a bias, where there is one.</summary>
+    internal static void ForwardOn(in OpArgs args, in Tensor x, in Tensor w, nint bias, in Tensor y)
+    {
         var a = Product(x, w.Shape[1], w, w.Shape[1], y, x.Shape.Rows, w.Shape[0], w.Shape[1]);
-        a.Bias = bias.IsNone ? 0 : bias.Address;
-        if (args.Cuda.Multiplier is { } cublas && a is { M: > 0, N: > 0, K: > 0 }) ForwardByCublas(args, cublas, a);
+        a.Bias = bias;
+        if (args.Cuda.Multiplier is { } cublas && a is { M: > 0, N: > 0, K: > 0 }) ForwardByCublas(args, cublas, a, y);
         else Launch(args.Cuda, args.DType, ForwardKernels, a, args.DType);
     }
 
     // Row-major y = x w' is column-major y' = w x'. The bias is added by our own kernel, to a product without terms and what stands there: each element is read and written by one
     // thread. In BF16 the product stays F32 until then, so that it is rounded once.
-    private static void ForwardByCublas(in OpArgs args, Cublas cublas, CudaArgs a)
+    private static void ForwardByCublas(in OpArgs args, Cublas cublas, CudaArgs a, in Tensor y)
     {
-        var product = a.Bias != 0 && args.DType == DType.BF16 ? args.Scratch.Empty(args.Outputs[0].Shape, DType.F32) : args.Outputs[0];
+        var product = a.Bias != 0 && args.DType == DType.BF16 ? args.Scratch.Empty(y.Shape, DType.F32) : y;
         cublas.Product(CublasOperation.Transpose, CublasOperation.None, a.N, a.M, a.K, a.B, a.PitchB, a.A, a.PitchA, product.Address, a.PitchC, args.DType, product.DType);
         if (a.Bias == 0) return;
         (a.C, a.Residual, a.K, a.Epilogue) = (product.Address, product.Address, 0, CudaEpilogue.Residual);
         Launch(args.Cuda, DType.F32, ForwardKernels, a, DType.F32);
-        if (args.DType == DType.BF16) CudaCast.Run(product, args.Outputs[0]);
+        if (args.DType == DType.BF16) CudaCast.Run(product, y);
     }
 
     /// <inheritdoc/>
     public static void BackwardCuda(in GradArgs args, in NoAttr attr)
     {
-        Tensor x = args.Inputs[X], w = args.Inputs[Weight], dy = args.OutputGrads[0];
+        var dy = args.OutputGrads[0];
+        BackwardOn(args, args.Inputs[X], args.Inputs[Weight], dy, args.InputGrads[X], args.InputGrads[Weight]);
+        if (!args.InputGrads[Bias].IsNone) BiasGrad(args, dy, args.InputGrads[Bias], dy.Shape.Rows, dy.Shape.Last);
+    }
+
+    /// <summary>dx = dy w and dw = dy' x, those that are wanted.</summary>
+    internal static void BackwardOn(in GradArgs args, in Tensor x, in Tensor w, in Tensor dy, in Tensor dx, in Tensor dw)
+    {
         long rows = x.Shape.Rows;
         int k = w.Shape[1], o = w.Shape[0];
         var cublas = rows > 0 && k > 0 && o > 0 ? args.Cuda.Multiplier : null;
-        if (!args.InputGrads[X].IsNone)
+        if (!dx.IsNone)
         {
-            var dx = args.InputGrads[X];
             if (cublas is not null) cublas.Product(CublasOperation.None, CublasOperation.None, k, rows, o, w.Address, k, dy.Address, o, dx.Address, k, args.DType, args.DType);
             else Launch(args.Cuda, args.DType, InputGradKernels, Product(dy, o, w, k, dx, rows, k, o), args.DType);
         }
-        if (!args.InputGrads[Weight].IsNone)
+        if (!dw.IsNone)
         {
-            var dw = args.InputGrads[Weight];
             if (cublas is not null) cublas.Product(CublasOperation.None, CublasOperation.Transpose, k, o, rows, x.Address, k, dy.Address, o, dw.Address, k, args.DType, DType.F32);
             else WeightGrad(args, dy, x, dw, rows, o, k);
         }
-        if (!args.InputGrads[Bias].IsNone) BiasGrad(args, dy, args.InputGrads[Bias], rows, o);
     }
 
     private static CudaArgs Product(in Tensor a, long pitchA, in Tensor b, long pitchB, in Tensor c, long m, long n, long k) => new()

@@ -18,6 +18,7 @@ public static class OpTable
         OpRow.Of<BceWithLogits, BceWithLogits.Attr>(),
         OpRow.Of<Mse, Mse.Attr>(),
         OpRow.Of<Linear, NoAttr>(),
+        OpRow.Of<LinearSplit, LinearSplit.Attr>(),
         OpRow.Of<LayerNorm, LayerNorm.Attr>(),
         OpRow.Of<RmsNorm, RmsNorm.Attr>(),
         OpRow.Of<AddLayerNorm, AddLayerNorm.Attr>(),
