@@ -29,13 +29,13 @@ public unsafe class GemmPackingTests
 
         public readonly void Run<V>() where V : unmanaged, ISimd<V, float>
         {
-            int depth = V.Lanes + 3, padded = 2 * V.Lanes, strips = (RowCount + Height - 1) / Height, size = strips * Height * padded;
+            int depth = V.Lanes + 3, padded = 2 * V.Lanes, strips = (RowCount + Height - 1) / Height, room = DepthOfRows.Width(Height, V.Lanes), size = strips * room * padded;
             float[] from = Source(depth, RowCount), to = Marked(size);
-            fixed (float* x = from, y = to) GemmPacking<V, float>.Transposed(x, RowCount, RowCount, depth, padded, Height, y);
+            fixed (float* x = from, y = to) GemmPacking<V, float>.Transposed(x, RowCount, RowCount, depth, padded, Height, room, y);
             for (int s = 0; s < strips; s++)
                 for (int k = 0; k < padded; k++)
                     for (int r = 0; r < Height; r++)
-                        Assert.Equal(k < depth && s * Height + r < RowCount ? from[k * RowCount + s * Height + r] : 0, to[(s * padded + k) * Height + r]);
+                        Assert.Equal(k < depth && s * Height + r < RowCount ? from[k * RowCount + s * Height + r] : 0, to[(s * padded + k) * room + r]);
             Assert.All(to[size..], v => Assert.Equal(Mark, v));
         }
     }
