@@ -75,6 +75,12 @@ public sealed record FineTuneOptions
     /// <summary>Linear layers of the head, with batch normalisation and ReLU between them; 1 for a linear head.</summary>
     public int HeadLayers { get; init; } = 2;
 
+    /// <summary>
+    /// Take the start of the head's running statistics (mean 0, variance 1) out of what they are by now, as Adam does with its moments: in a short run it would be most of them. False
+    /// leaves them as PyTorch has them.
+    /// </summary>
+    public bool DebiasStatistics { get; init; } = true;
+
     /// <summary>Mixer blocks, counted from the last, that are trained, the last norm with them; null trains the whole encoder, 0 the head alone.</summary>
     public int? TrainedLayers { get; init; }
 

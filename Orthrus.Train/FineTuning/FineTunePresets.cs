@@ -13,7 +13,7 @@ public static class FineTunePresets
 
     private static readonly FineTuneOptions Published = new()
     {
-        WeightDecay = 0, HeadLearningRate = null, Batch = FullBatch, Steps = FullSteps, Patience = 0, Standardise = false, Schedule = LearningRateKind.WarmupCosine,
+        WeightDecay = 0, HeadLearningRate = null, Batch = FullBatch, Steps = FullSteps, Patience = 0, Standardise = false, DebiasStatistics = false, Schedule = LearningRateKind.WarmupCosine,
     };
 
     private static readonly (string Name, FineTuneOptions Options, string Words)[] All =

@@ -47,6 +47,9 @@ public sealed class FineTuner : IDisposable
 {
     private const int MostValidations = 50;
 
+    // Of the operator, as of PyTorch's BatchNorm1d.
+    private const double BatchNormMomentum = 0.1;
+
     private readonly OrthrusModel _start;
     private readonly FineTuneOptions _options;
     private readonly CpuDevice _device;
@@ -159,9 +162,11 @@ public sealed class FineTuner : IDisposable
             FineTuneValidation? found = null;
             if (step % _every == 0 || step == Steps)
             {
+                var running = Debiased();
                 found = Validate(step, best, cancel);
                 (misses, best) = found.Best ? (0, found) : (misses + 1, best);
                 if (found.Best) kept = Snapshot();
+                foreach (var (p, bytes) in running) _device.Upload(p.Value.Address, bytes);
             }
             log?.Add(json => Describe(json, step, loss, _options.LearningRate * factor, norm, found));
             events?.Add(step, [("loss", loss), ("lr", _options.LearningRate * factor), ("grad_norm", norm), .. found is null ? Array.Empty<(string, double)>() : [("validation/loss", found.Loss), ("validation/" + found.Metric, found.Score)]]);
@@ -258,6 +263,23 @@ public sealed class FineTuner : IDisposable
 
     // Frozen weights are the same in every snapshot.
     private IEnumerable<Parameter> Changing() => _model.NamedParameters().Where(p => p.Value.IsBuffer || p.Value.RequiresGrad).Select(p => p.Value);
+
+    /// <summary>Takes the start out of the head's running statistics; returns what they were.</summary>
+    private List<(Parameter Parameter, byte[] Bytes)> Debiased()
+    {
+        var before = new List<(Parameter, byte[])>();
+        if (!_options.DebiasStatistics) return before;
+        double left = Math.Pow(1 - BatchNormMomentum, _optimiser.Steps);
+        foreach (var (name, p) in _model.Head.NamedParameters())
+        {
+            bool variance = name.EndsWith("running_var", StringComparison.Ordinal);
+            if (!variance && !name.EndsWith("running_mean", StringComparison.Ordinal)) continue;
+            before.Add((p, TrainCheckpoint.Of("", p.Value).ToBytes()));
+            using var scope = _device.OpenScope();
+            p.Assign(scope.Reals([.. p.Value.ToDoubles().Select(v => variance ? Math.Max(0, (v - left) / (1 - left)) : v / (1 - left))], p.Shape, _store.DType));
+        }
+        return before;
+    }
 
     private byte[][] Snapshot() => [.. Changing().Select(p => TrainCheckpoint.Of("", p.Value).ToBytes())];
 
