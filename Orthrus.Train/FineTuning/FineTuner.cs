@@ -148,7 +148,7 @@ public sealed class FineTuner : IDisposable
         if (folder is not null) Directory.CreateDirectory(folder);
         using var log = folder is null ? null : new RunLog(Path.Combine(folder, "log.jsonl"), 0);
         using var events = folder is null ? null : new TensorBoard(Path.Combine(folder, "events"), 0, TimeProvider.System);
-        if (_options.TrainedLayers == 0) _vectors = Embed(Enumerable.Range(0, _data.Table.Rows).Where(r => _data.Table.PartOf(r) != Part.None), cancel);
+        if (_options.TrainedLayers == 0) _vectors = EmbedOnce(cancel);
         FineTuneValidation? best = null;
         byte[][] kept = [];
         long step = 0;
@@ -201,6 +201,18 @@ public sealed class FineTuner : IDisposable
         var part = new double[rows.Length * width];
         for (int i = 0; i < rows.Length; i++) _vectors.AsSpan(rows[i] * width, width).CopyTo(part.AsSpan(i * width));
         return part;
+    }
+
+    /// <summary>Vectors of all rows that are used, by an encoder that will not change: from the cache of <see cref="Embeddings"/> where they are known.</summary>
+    private double[] EmbedOnce(CancellationToken cancel)
+    {
+        int[] rows = [.. Enumerable.Range(0, _data.Table.Rows).Where(r => _data.Table.PartOf(r) != Part.None)];
+        if (_store.DType == DType.F64) return Embed(rows, cancel);
+        var found = Embeddings.Get(_start, [.. rows.Select(r => _data.Table.Transcripts[r] with { Tracks = _data.Tracks(r) })], null, _device.Workers.Threads, _ => cancel.ThrowIfCancellationRequested());
+        var vectors = new double[_data.Table.Rows * found.Width];
+        for (int i = 0; i < rows.Length; i++)
+            for (int d = 0; d < found.Width; d++) vectors[rows[i] * found.Width + d] = found.Values[i * found.Width + d];
+        return vectors;
     }
 
     /// <summary>Vectors of rows by the encoder as it is now, at their places in table x DModel; the streaming encoder, as predictions have it.</summary>
