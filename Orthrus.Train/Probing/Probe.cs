@@ -63,6 +63,7 @@ public sealed class Probe
         ArgumentNullException.ThrowIfNull(device);
         ArgumentNullException.ThrowIfNull(remark);
         if (features.Count + predictions.Count == 0) throw new ArgumentException("nothing to probe", nameof(features));
+        if (predictions.Any(p => p.Values.Length != (long)table.Rows * table.Targets.Count)) throw new ArgumentException($"want a prediction for each of {table.Rows} rows and {table.Targets.Count} targets", nameof(predictions));
         if (predictions.Count > 0 && options.Seeds.Count > 0) throw new ArgumentException("predictions belong to one split: no seeds", nameof(options));
         return new Probe(table, predictions, features, options, device, remark, cancel).Run();
     }
