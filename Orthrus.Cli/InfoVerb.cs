@@ -51,6 +51,7 @@ internal static class InfoVerb
         Row(output, "tensors", $"{model.Encoder.Count} of the encoder ({string.Join(", ", model.Encoder.Select(t => t.DType).Distinct())}), {model.Heads.Count} of heads");
         foreach (var h in model.DescribeHeads())
             Row(output, "head", $"{h.Name}: {h.DIn} -> {(h.Body > 0 ? string.Concat(Enumerable.Repeat($"{h.Body} -> ", h.Layers - 1)) : "")}{h.DOut}{(h.PerPosition ? ", per position" : "")}, {h.Norm}, {h.ParameterCount.ToString("N0", CultureInfo.InvariantCulture)} parameters");
+        if (model.Task is { } task) Row(output, "predicts", $"{string.Join(", ", task.Targets)} ({task.Kind.ToString().ToLowerInvariant()}, task {task.Name})");
         if (model.Optimizer.Count > 0) Row(output, "optimiser", $"states of {model.Optimizer.Count} tensors");
         foreach (var (key, value) in model.Provenance)
         {

@@ -38,22 +38,20 @@ internal sealed class InputOptions
     internal TranscriptInput Read(ParseResult parsed)
     {
         string? fasta = parsed.GetValue(_fasta), annotation = parsed.GetValue(_annotation), genome = parsed.GetValue(_genome), tracks = parsed.GetValue(_tracks);
-        string? region = parsed.GetValue(_region), aliases = parsed.GetValue(_aliases), cds = parsed.GetValue(_cds);
+        string? region = parsed.GetValue(_region), aliases = parsed.GetValue(_aliases);
         int? min = parsed.GetValue(_min), max = parsed.GetValue(_max);
-        bool blank = parsed.GetValue(_blank);
         Refuse(fasta is null && annotation is null, "give a FASTA of transcripts, or --annotation with --genome");
         Refuse(fasta is not null && annotation is not null, "give either a FASTA of transcripts or --annotation, not both");
         Refuse(genome is not null && annotation is null, "--genome needs --annotation");
         Refuse(tracks is not null && fasta is null, "--tracks belongs to a FASTA of transcripts; an annotation has its own");
         Refuse(region is not null && annotation is null, "--region needs --annotation: a FASTA of transcripts has no genome positions");
         Refuse(aliases is not null && annotation is null, "--contig-aliases needs --annotation");
-        Refuse(cds is not ("annotated" or "longest-orf"), $"--cds is annotated or longest-orf, not '{cds}'");
-        Refuse(blank && cds == "longest-orf", "--blank-tracks and --cds longest-orf exclude each other");
+        var policy = Policy(parsed);
         Refuse(min < 0 || max < 0 || min > max, "--min-length and --max-length leave no length");
         var input = new TranscriptInput
         {
             Fasta = fasta, TracksTable = tracks, Annotation = annotation, Genome = genome, ContigAliases = aliases,
-            Cds = blank ? CdsPolicy.Blank : cds == "longest-orf" ? CdsPolicy.LongestOrf : CdsPolicy.Annotated,
+            Cds = policy,
             Strict = parsed.GetValue(_strict), Region = region, IdsFile = parsed.GetValue(_ids),
             Biotypes = (parsed.GetValue(_biotypes) ?? []).SelectMany(b => b.Split(',', StringSplitOptions.RemoveEmptyEntries)).ToArray(),
             CodingOnly = parsed.GetValue(_coding), LongestPerGene = parsed.GetValue(_longest), MinLength = min, MaxLength = max,
@@ -61,6 +59,23 @@ internal sealed class InputOptions
         if (input.Files().Any(f => f.Path == "-") && !StandardStreams.IsGiven(StandardStreams.Input))
             throw new InputDataException("-", null, "stdin is closed", "pipe the input into it, or name a file");
         return input;
+    }
+
+    /// <summary>Where codon marks come from, for a verb that also reads something else than transcripts.</summary>
+    internal CdsPolicy Policy(ParseResult parsed)
+    {
+        string? cds = parsed.GetValue(_cds);
+        bool blank = parsed.GetValue(_blank);
+        Refuse(cds is not ("annotated" or "longest-orf"), $"--cds is annotated or longest-orf, not '{cds}'");
+        Refuse(blank && cds == "longest-orf", "--blank-tracks and --cds longest-orf exclude each other");
+        return blank ? CdsPolicy.Blank : cds == "longest-orf" ? CdsPolicy.LongestOrf : CdsPolicy.Annotated;
+    }
+
+    /// <summary>The first option that says which transcripts to read, as it was given; null where none was.</summary>
+    internal string? Given(ParseResult parsed)
+    {
+        if (parsed.GetValue(_fasta) is { } fasta) return fasta;
+        return new Option[] { _tracks, _annotation, _genome, _aliases, _strict, _region, _ids, _biotypes, _coding, _longest, _min, _max }.FirstOrDefault(o => parsed.GetResult(o) is { Implicit: false })?.Name;
     }
 
     private static void Refuse(bool wrong, string message)

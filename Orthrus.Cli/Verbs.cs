@@ -17,6 +17,8 @@ internal static class Verbs
         SelfTestVerb.Build(),
         WarmupVerb.Build(),
         ProbeVerb.Build(),
+        FinetuneVerb.Build(),
+        PredictVerb.Build(),
         BenchVerb.Build(),
     ];
 }

@@ -18,8 +18,8 @@ internal sealed class ProbeCommand(ProbeRequest request, CliHost host)
         var rows = request.Retrieval ? Retrieve() : ProbeTask(device);
         foreach (string line in ProbeReport.Lines(rows)) host.Output.WriteLine(line);
         host.Output.Flush();
-        if (request.Json is { } json) Write(json, ProbeReport.Json(rows));
-        if (request.Csv is { } csv) Write(csv, ProbeReport.Csv(rows));
+        if (request.Json is { } json) WholeFile.Write(json, ProbeReport.Json(rows));
+        if (request.Csv is { } csv) WholeFile.Write(csv, ProbeReport.Csv(rows));
         return ExitCode.Done;
     }
 
@@ -76,7 +76,7 @@ internal sealed class ProbeCommand(ProbeRequest request, CliHost host)
         OrthrusModel? first = null;
         foreach (string name in request.Models)
         {
-            var model = Load(name, marks, path);
+            var model = TaskModel.Load(name, marks, path);
             first ??= model;
             string shown = features.Any(f => f.Name == model.Name) ? name : model.Name;
             features.Add(Embedded(model, shown, transcripts, request.Embeddings));
@@ -90,18 +90,6 @@ internal sealed class ProbeCommand(ProbeRequest request, CliHost host)
             else features.Add(Embedded(random, random.Name, transcripts, null));
         }
         return features;
-    }
-
-    private OrthrusModel Load(string name, bool marks, string path)
-    {
-        if (name == EmbedOptions.DefaultModel && !Path.Exists(name)) name += marks ? "-6track" : "-4track";
-        var model = OrthrusModel.Load(name);
-        if (model.Config.NTracks is not (4 or 6))
-            throw new InputDataException(name, null, $"the model reads {model.Config.NTracks} tracks; transcripts have 4 or 6", "use a model with 4 or 6 tracks");
-        if (model.Config.NTracks == 6 && !marks)
-            throw new InputDataException(path, null, $"model {model.Name} reads 6 tracks, but the table has neither cds_start and cds_end nor exon_junctions",
-                "give a 4-track model, --cds longest-orf, or --blank-tracks");
-        return model;
     }
 
     private FeatureSet Embedded(OrthrusModel model, string name, IReadOnlyList<Transcript> transcripts, string? file)
@@ -120,14 +108,6 @@ internal sealed class ProbeCommand(ProbeRequest request, CliHost host)
         Say(embeddings.Cached ? $"{name}: embeddings from {(file is null ? "the cache" : file)}" : $"{name}: {records:N0} embedded, {done:N0} nt, {Progress.Duration(progress.Elapsed)}, {Progress.Rate(done, progress.Elapsed)}");
         return FeatureSet.Of(name, embeddings);
     }
-
-    private static void Write(string path, byte[] content) => Writing(path, () =>
-    {
-        string aside = path + ".partial";
-        File.WriteAllBytes(aside, content);
-        File.Move(aside, path, overwrite: true);
-        return true;
-    });
 
     private static T Writing<T>(string? output, Func<T> write)
     {

@@ -14,7 +14,7 @@ internal static class HuggingFaceFolder
         if (!File.Exists(configPath)) throw new CheckpointException(folder, null, "the folder has no config.json", "give a Hugging Face folder, or a weights file");
         string? weights = WeightFiles.Select(f => Path.Combine(folder, f)).FirstOrDefault(File.Exists)
             ?? throw new CheckpointException(folder, null, "the folder has no model.safetensors", "put the weights beside config.json, or give a weights file");
-        var config = ReadConfig(configPath, out var entries, out bool hasMlmHead);
+        var config = ReadConfig(configPath, out var entries, out bool hasMlmHead, out var task);
         var parsed = CheckpointFile.ReadTensors(weights);
         var encoder = new StateDict();
         var heads = new StateDict();
@@ -29,7 +29,7 @@ internal static class HuggingFaceFolder
         {
             Config = config, Encoder = encoder, Heads = heads, Name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), Source = folder, Format = "hugging-face",
             Sha256 = OrthrusModel.HashFile(weights), Provenance = entries,
-            Trained = OrthrusModel.SaysTrained(entries),
+            Trained = OrthrusModel.SaysTrained(entries), Task = task,
         };
     }
 
@@ -41,9 +41,11 @@ internal static class HuggingFaceFolder
         try
         {
             using var aside = new FilesAside();
-            var heads = model.Heads.Where(t => t.Name.StartsWith("sequence_head.", StringComparison.Ordinal)).ToArray();
+            // A projection head without a task may be one of pre-training, which the published form leaves out.
+            var heads = model.Heads.Where(t => t.Name.StartsWith("sequence_head.", StringComparison.Ordinal)
+                || model.Task is not null && t.Name.StartsWith(PredictionTask.Head + ".", StringComparison.Ordinal)).ToArray();
             SafeTensors.Write(aside.Create(Path.Combine(folder, "model.safetensors")), [.. model.Encoder, .. heads], new Dictionary<string, string> { ["format"] = "pt" });
-            WriteConfig(aside.Create(Path.Combine(folder, "config.json")), model, heads.Length > 0);
+            WriteConfig(aside.Create(Path.Combine(folder, "config.json")), model, heads.Any(t => t.Name.StartsWith("sequence_head.", StringComparison.Ordinal)));
             aside.Commit();
         }
         catch
@@ -77,6 +79,7 @@ internal static class HuggingFaceFolder
         json.WriteString("mlm_head_norm_type", "batchnorm");
         json.WriteString("model_type", "orthrus");
         json.WriteNumber("n_tracks", model.Config.NTracks);
+        model.Task?.Write(json);
         json.WriteNumber("ssm_model_dim", model.Config.DModel);
         json.WriteNumber("ssm_n_layers", model.Config.NLayer);
         json.WriteString("torch_dtype", model.Encoder.First().DType switch { DType.F16 => "float16", DType.BF16 => "bfloat16", DType.F64 => "float64", _ => "float32" });
@@ -85,7 +88,7 @@ internal static class HuggingFaceFolder
         json.WriteEndObject();
     }
 
-    private static MambaConfig ReadConfig(string path, out IReadOnlyDictionary<string, string> entries, out bool hasMlmHead)
+    private static MambaConfig ReadConfig(string path, out IReadOnlyDictionary<string, string> entries, out bool hasMlmHead, out PredictionTask? task)
     {
         try
         {
@@ -98,6 +101,7 @@ internal static class HuggingFaceFolder
             var said = new Dictionary<string, string>();
             foreach (var p in root.EnumerateObject()) said.TryAdd(p.Name, p.Value.ToString());
             entries = said;
+            task = PredictionTask.Read(path, root);
             // Defaults are those of upstream's configuration class.
             var sizes = ModelAssembly.Checked(path, Number(path, root, "ssm_model_dim", 256), Number(path, root, "ssm_n_layers", 3), Number(path, root, "n_tracks", 4));
             return sizes with { Bidirectional = ModelAssembly.IsBidirectional(path, entries) };

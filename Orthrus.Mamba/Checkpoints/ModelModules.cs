@@ -94,7 +94,8 @@ public static class ModelModules
         return shape.Count == 2 && shape.All(n => n is > 0 and <= 1 << 20) ? ((int)shape[0], (int)shape[1]) : throw new CheckpointException(model.Source, name, $"has shape ({string.Join(", ", shape)}); want a matrix");
     }
 
-    private static void Fill(Module module, StateDict weights, string prefix, string file)
+    /// <summary>Loads all parameters of a module.</summary>
+    internal static void Fill(Module module, StateDict weights, string prefix, string file)
     {
         foreach (var (name, p) in module.NamedParameters())
         {

@@ -26,6 +26,8 @@ public sealed class OrthrusModel
     public required string Sha256 { get; init; }
     /// <summary>False for random weights.</summary>
     public bool Trained { get; init; } = true;
+    /// <summary>What a fine-tuned model predicts; null for an encoder alone.</summary>
+    public PredictionTask? Task { get; init; }
     /// <summary>What the file says of its origin: step, epoch, library versions, configuration entries.</summary>
     public IReadOnlyDictionary<string, string> Provenance { get; init; } = new Dictionary<string, string>();
     /// <summary>Optimiser states of a training checkpoint in file order; empty otherwise.</summary>

@@ -82,7 +82,7 @@ public static class ModelInit
     }
 
     /// <summary>FNV-1a of the name, mixed with the seed.</summary>
-    private static SampleRandom Stream(string name, ulong seed)
+    internal static SampleRandom Stream(string name, ulong seed)
     {
         ulong hash = 14695981039346656037;
         foreach (char c in name) hash = (hash ^ c) * 1099511628211;

@@ -3,7 +3,7 @@ namespace Orthrus.Train;
 /// <summary>How the learning rate moves over the steps.</summary>
 public enum LearningRateKind : byte
 {
-    /// <summary>From a tenth to the whole rate over the warm-up, then half a cosine down to 0 at the last step.</summary>
+    /// <summary>From a tenth (or <see cref="LearningRateSchedule.First"/>) to the whole rate over the warm-up, then half a cosine down to 0 at the last step.</summary>
     WarmupCosine,
     /// <summary>From a tenth to the whole rate over all steps.</summary>
     Linear,
@@ -17,10 +17,9 @@ public enum LearningRateKind : byte
 /// <param name="Kind">Its form.</param>
 /// <param name="TotalSteps">Steps of the run.</param>
 /// <param name="WarmupSteps">Steps of the warm-up; null takes a tenth of all, at most 10,000, which may be a fraction.</param>
-public sealed record LearningRateSchedule(LearningRateKind Kind, long TotalSteps, double? WarmupSteps = null)
+/// <param name="First">Factor at the first step of a ramp.</param>
+public sealed record LearningRateSchedule(LearningRateKind Kind, long TotalSteps, double? WarmupSteps = null, double First = 0.1)
 {
-    private const double First = 0.1;
-
     /// <summary>Steps of the warm-up.</summary>
     public double Warmup => WarmupSteps ?? Math.Min(10_000, 0.1 * TotalSteps);
 
@@ -35,7 +34,7 @@ public sealed record LearningRateSchedule(LearningRateKind Kind, long TotalSteps
         _ => TotalSteps <= Warmup ? Ramp(step, TotalSteps) : step < Warmup ? Ramp(step, Warmup) : Cosine(step),
     };
 
-    private static double Ramp(long step, double over) => step >= over ? 1 : First + (1 - First) * step / over;
+    private double Ramp(long step, double over) => step >= over ? 1 : First + (1 - First) * step / over;
 
     private double Cosine(long step) => 0.5 * (1 + Math.Cos(Math.PI * Math.Min(1, (step - Warmup) / (TotalSteps - Warmup))));
 }

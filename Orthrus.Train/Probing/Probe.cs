@@ -11,16 +11,20 @@ public sealed class Probe
 {
     private readonly ProbeTable _table;
     private readonly IReadOnlyList<FeatureSet> _features;
+    private readonly IReadOnlyList<RowPredictions> _predictions;
+    private readonly string[] _names;
     private readonly ProbeOptions _options;
     private readonly CpuDevice _device;
     private readonly ProbeRemark _remark;
     private readonly CancellationToken _cancel;
     private readonly ProbeKind _kind;
 
-    private Probe(ProbeTable table, IReadOnlyList<FeatureSet> features, ProbeOptions options, CpuDevice device, ProbeRemark remark, CancellationToken cancel)
+    private Probe(ProbeTable table, IReadOnlyList<RowPredictions> predictions, IReadOnlyList<FeatureSet> features, ProbeOptions options, CpuDevice device, ProbeRemark remark, CancellationToken cancel)
     {
         _table = table;
+        _predictions = predictions;
         _features = features;
+        _names = [.. predictions.Select(p => p.Name), .. features.Select(f => f.Name)];
         _options = options;
         _device = device;
         _remark = remark;
@@ -37,15 +41,31 @@ public sealed class Probe
     /// <param name="cancel">Stops between fits.</param>
     /// <returns>Rows by target and part.</returns>
     /// <exception cref="InputDataException">The rows cannot be probed: no training or validation rows, one class only, values that are no labels.</exception>
-    public static IReadOnlyList<ProbeRow> Run(ProbeTable table, IReadOnlyList<FeatureSet> features, ProbeOptions options, CpuDevice device, ProbeRemark remark, CancellationToken cancel = default)
+    public static IReadOnlyList<ProbeRow> Run(ProbeTable table, IReadOnlyList<FeatureSet> features, ProbeOptions options, CpuDevice device, ProbeRemark remark, CancellationToken cancel = default) =>
+        Run(table, [], features, options, device, remark, cancel);
+
+    /// <summary>Measures predictions that were made otherwise, such as those of a fine-tuned model, and probes beside them.</summary>
+    /// <param name="table">Labelled rows.</param>
+    /// <param name="predictions">What was predicted; these come first in the results.</param>
+    /// <param name="features">What to probe; may be empty where there are predictions.</param>
+    /// <param name="options">How; predictions are of one split, so that no seeds may be given with them.</param>
+    /// <param name="device">Where to compute.</param>
+    /// <param name="remark">Receives what people should know.</param>
+    /// <param name="cancel">Stops between fits.</param>
+    /// <returns>Rows by target and part.</returns>
+    /// <exception cref="InputDataException">The rows cannot be probed.</exception>
+    public static IReadOnlyList<ProbeRow> Run(ProbeTable table, IReadOnlyList<RowPredictions> predictions, IReadOnlyList<FeatureSet> features, ProbeOptions options, CpuDevice device, ProbeRemark remark, CancellationToken cancel = default)
     {
         ArgumentNullException.ThrowIfNull(table);
+        ArgumentNullException.ThrowIfNull(predictions);
         ArgumentNullException.ThrowIfNull(features);
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(device);
         ArgumentNullException.ThrowIfNull(remark);
-        if (features.Count == 0) throw new ArgumentException("nothing to probe", nameof(features));
-        return new Probe(table, features, options, device, remark, cancel).Run();
+        if (features.Count + predictions.Count == 0) throw new ArgumentException("nothing to probe", nameof(features));
+        if (predictions.Any(p => p.Values.Length != (long)table.Rows * table.Targets.Count)) throw new ArgumentException($"want a prediction for each of {table.Rows} rows and {table.Targets.Count} targets", nameof(predictions));
+        if (predictions.Count > 0 && options.Seeds.Count > 0) throw new ArgumentException("predictions belong to one split: no seeds", nameof(options));
+        return new Probe(table, predictions, features, options, device, remark, cancel).Run();
     }
 
     // Targets that are measured together, and the rows that have all of them.
@@ -65,7 +85,7 @@ public sealed class Probe
         var measured = runs.Select(Measure).ToArray();
         for (int g = 0; g < groups.Count; g++)
             for (int p = 0; p < runs[0][g].Parts.Length; p++)
-                rows.AddRange(Results.OverSeeds(_options.Task, runs[0][g].Parts[p].Name, runs.Average(r => r[g].Parts[p].Rows.Length), [.. _features.Select((f, m) => (f.Name, Collected(g, p, m)))]));
+                rows.AddRange(Results.OverSeeds(_options.Task, runs[0][g].Parts[p].Name, runs.Average(r => r[g].Parts[p].Rows.Length), [.. _names.Select((name, m) => (name, Collected(g, p, m)))]));
         return rows;
 
         IReadOnlyList<(string, string, double[])> Collected(int g, int p, int m)
@@ -87,7 +107,7 @@ public sealed class Probe
                 _cancel.ThrowIfCancellationRequested();
                 int[] part = works[g].Parts[p].Rows;
                 var bootstrap = new Bootstrap(part.Length, _options.Resamples, _options.BootstrapSeed, [.. part.Select(r => _table.Units[r])]);
-                rows.AddRange(Results.Resampled(_options.Task, works[g].Parts[p].Name, part.Length, bootstrap, [.. _features.Select((f, m) => (f.Name, measured[g][p][m]))]));
+                rows.AddRange(Results.Resampled(_options.Task, works[g].Parts[p].Name, part.Length, bootstrap, [.. _names.Select((name, m) => (name, measured[g][p][m]))]));
             }
         return rows;
     }
@@ -143,11 +163,14 @@ public sealed class Probe
     // [group][part][model] -> measurements. One decomposition serves all groups that have the same training rows.
     private IReadOnlyList<Measurement>[][][] Measure(Work[] works)
     {
-        var result = works.Select(w => w.Parts.Select(_ => new IReadOnlyList<Measurement>[_features.Count]).ToArray()).ToArray();
+        var result = works.Select(w => w.Parts.Select(_ => new IReadOnlyList<Measurement>[_names.Length]).ToArray()).ToArray();
         var labels = _kind == ProbeKind.Regression ? [] : Array.ConvertAll(works, Fitting);
-        for (int m = 0; m < _features.Count; m++)
+        for (int m = 0; m < _predictions.Count; m++)
+            for (int g = 0; g < works.Length; g++)
+                for (int p = 0; p < works[g].Parts.Length; p++) result[g][p][m] = Measured(_predictions[m], works[g].Group, labels.Length > 0 ? labels[g] : works[g].Group.Targets, works[g].Parts[p].Rows);
+        for (int m = _predictions.Count; m < _names.Length; m++)
         {
-            var features = _features[m];
+            var features = _features[m - _predictions.Count];
             FeatureFactor? factor = null;
             double[]? scale = null;
             int[] rows = [];
@@ -164,6 +187,12 @@ public sealed class Probe
             }
         }
         return result;
+    }
+
+    private List<Measurement> Measured(RowPredictions predictions, Group group, int[] targets, int[] rows)
+    {
+        double[] given = [.. rows.SelectMany(r => targets.Select(t => predictions.Values[r * _table.Targets.Count + t]))], truth = [.. rows.SelectMany(r => targets.Select(t => _table.Target(r, t)))];
+        return [.. _kind == ProbeKind.Regression ? Measurement.Regression(group.Name, given, truth) : Measurement.Labels([.. targets.Select(t => _table.Targets[t])], given, Array.ConvertAll(truth, v => v == 1))];
     }
 
     private void Regress(Work work, FeatureSet features, FeatureFactor factor, double[]? scale, Action<int, IReadOnlyList<Measurement>> found)

@@ -55,6 +55,11 @@ public sealed record ProbeOptions
     }
 }
 
+/// <summary>Numbers that something else than a probe predicted for the rows of a table.</summary>
+/// <param name="Name">Name in the results.</param>
+/// <param name="Values">Rows x targets of the table, row-major; for labels any score that is larger for the positive class. Rows that are not measured are not read.</param>
+public sealed record RowPredictions(string Name, double[] Values);
+
 /// <summary>One figure.</summary>
 /// <param name="Task">Name of the task.</param>
 /// <param name="Target">Column, or "all" for labels together, or the class of a retrieval.</param>

@@ -105,39 +105,107 @@ public sealed class ProbeTable
         ArgumentNullException.ThrowIfNull(columns);
         var table = new ProbeTable(path, columns.Targets);
         using var lines = new LineReader(path, InputFile.Open(path));
-        string[] header = Header(lines);
-        int id = Math.Max(0, Array.IndexOf(header, "transcript_id")), sequence = Need(columns.Sequence), start = Find(CdsColumns[0]), end = Find(CdsColumns[1]);
-        if ((start < 0) != (end < 0)) throw lines.Error($"the header has {CdsColumns[start < 0 ? 1 : 0]} without {CdsColumns[start < 0 ? 0 : 1]}", "give both, or neither");
-        int junctions = Find("exon_junctions"), source = Find("cds_source");
-        int split = columns.Split is null ? -1 : Need(columns.Split), groups = columns.Groups is null ? -1 : Need(columns.Groups), units = columns.Units is null ? -1 : Need(columns.Units);
-        int[] targets = [.. columns.Targets.Select(Need)];
-        table.HasTracks = start >= 0 || junctions >= 0;
-        var ranges = new Range[header.Length];
+        var layout = new Layout(lines, Header(lines), columns.Sequence);
+        int split = columns.Split is null ? -1 : layout.Need(columns.Split), groups = columns.Groups is null ? -1 : layout.Need(columns.Groups), units = columns.Units is null ? -1 : layout.Need(columns.Units);
+        int[] targets = [.. columns.Targets.Select(layout.Need)];
+        table.HasTracks = layout.HasTracks;
         Dictionary<string, int> groupNumbers = [], unitNumbers = [];
-        while (lines.Next())
+        while (layout.Next())
         {
-            if (lines.Line.IsEmpty) continue;
-            int count = LineReader.Split(lines.Line, ranges);
-            if (count != header.Length) throw lines.Error($"{count} columns where the header has {header.Length}", "check that the table is complete and separated by tabs");
-            var (cds, known) = start < 0 ? (null, false) : TracksTable.Cds(lines, ranges, start, end, source);
-            int[]? exons = junctions < 0 ? null : TracksTable.Junctions(lines, lines.Line[ranges[junctions]]);
-            var transcript = Build(lines, FastaReader.Text(lines.Line[ranges[id]]), lines.Line[ranges[sequence]], cds, known, exons, policy);
+            var transcript = layout.Transcript(policy);
             if (transcript.Cds is null && !transcript.CdsKnown) table.WithoutCds++;
             table._transcripts.Add(transcript);
-            table._targets.Add([.. targets.Select(t => Number(lines, lines.Line[ranges[t]], header[t]))]);
-            table._parts.Add(split < 0 ? Part.None : PartOf(lines, lines.Line[ranges[split]], columns.Split!));
-            table._groups.Add(groups < 0 ? -1 : Named(groupNumbers, lines.Line[ranges[groups]]));
+            table._targets.Add([.. targets.Select(t => Number(lines, layout[t], layout.Header[t]))]);
+            table._parts.Add(split < 0 ? Part.None : PartOf(lines, layout[split], columns.Split!));
+            table._groups.Add(groups < 0 ? -1 : Named(groupNumbers, layout[groups]));
             // A row without a unit is one of its own.
-            int unit = units < 0 ? -1 : Named(unitNumbers, lines.Line[ranges[units]]);
+            int unit = units < 0 ? -1 : Named(unitNumbers, layout[units]);
             table._units.Add(unit >= 0 ? unit : -2 - table._units.Count);
         }
-        if (table.Rows == 0) throw new InputDataException(path, null, "has a header and no rows", "check how it was made");
+        return table.Rows > 0 ? table : throw NoRows(path);
+    }
+
+    /// <summary>The transcripts of a table, one at a time, whatever its length.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="sequence">Column of the sequences.</param>
+    /// <param name="policy">Where codon marks come from.</param>
+    /// <exception cref="InputDataException">As <see cref="Read"/>.</exception>
+    public static IEnumerable<Transcript> Stream(string path, string sequence, CdsPolicy policy)
+    {
+        using var lines = new LineReader(path, InputFile.Open(path));
+        var layout = new Layout(lines, Header(lines), sequence);
+        bool any = false;
+        for (; layout.Next(); any = true) yield return layout.Transcript(policy);
+        if (!any) throw NoRows(path);
+    }
+
+    /// <summary>True where a table's header has columns of CDS or exon junctions.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="InputDataException">The file is missing, empty or broken.</exception>
+    public static bool Marked(string path) => Header(path) is var header && (header.Contains(CdsColumns[0]) || header.Contains(Layout.JunctionColumn));
+
+    /// <summary>The same rows with the parts that a split gives them; rows in none of them belong to no part.</summary>
+    /// <param name="split">Row numbers.</param>
+    public ProbeTable With(ThreeWaySplit split)
+    {
+        ArgumentNullException.ThrowIfNull(split);
+        var table = new ProbeTable(Path, Targets) { HasTracks = HasTracks, WithoutCds = WithoutCds };
+        table._transcripts.AddRange(_transcripts);
+        table._targets.AddRange(_targets);
+        table._groups.AddRange(_groups);
+        table._units.AddRange(_units);
+        table._parts.AddRange(Enumerable.Repeat(Part.None, Rows));
+        foreach (var (part, rows) in new[] { (Part.Train, split.Train), (Part.Validation, split.Validation), (Part.Test, split.Test) })
+            foreach (int row in rows) table._parts[row] = part;
         return table;
+    }
 
-        int Find(string name) => Array.IndexOf(header, name);
+    private static InputDataException NoRows(string path) => new(path, null, "has a header and no rows", "check how it was made");
 
-        int Need(string name) => Find(name) is >= 0 and var at ? at
-            : throw new InputDataException(path, null, $"has no column {name}", "name one of " + string.Join(", ", header.Take(40)) + (header.Length > 40 ? ", ..." : ""));
+    /// <summary>Where the columns of a table stand, and the line in work.</summary>
+    private sealed class Layout
+    {
+        internal const string JunctionColumn = "exon_junctions";
+
+        private readonly LineReader _lines;
+        private readonly Range[] _ranges;
+        private readonly int _id, _sequence, _start, _end, _junctions, _source;
+
+        internal Layout(LineReader lines, string[] header, string sequence)
+        {
+            (_lines, Header, _ranges) = (lines, header, new Range[header.Length]);
+            (_id, _sequence, _start, _end) = (Math.Max(0, Find("transcript_id")), Need(sequence), Find(CdsColumns[0]), Find(CdsColumns[1]));
+            if ((_start < 0) != (_end < 0)) throw lines.Error($"the header has {CdsColumns[_start < 0 ? 1 : 0]} without {CdsColumns[_start < 0 ? 0 : 1]}", "give both, or neither");
+            (_junctions, _source) = (Find(JunctionColumn), Find("cds_source"));
+        }
+
+        internal string[] Header { get; }
+
+        internal bool HasTracks => _start >= 0 || _junctions >= 0;
+
+        internal ReadOnlySpan<byte> this[int column] => _lines.Line[_ranges[column]];
+
+        internal int Need(string name) => Find(name) is >= 0 and var at ? at
+            : throw new InputDataException(_lines.Path, null, $"has no column {name}", "name one of " + string.Join(", ", Header.Take(40)) + (Header.Length > 40 ? ", ..." : ""));
+
+        private int Find(string name) => Array.IndexOf(Header, name);
+
+        /// <summary>Goes to the next line that is not empty.</summary>
+        internal bool Next()
+        {
+            do
+                if (!_lines.Next()) return false;
+            while (_lines.Line.IsEmpty);
+            int count = LineReader.Split(_lines.Line, _ranges);
+            return count == Header.Length ? true : throw _lines.Error($"{count} columns where the header has {Header.Length}", "check that the table is complete and separated by tabs");
+        }
+
+        internal Transcript Transcript(CdsPolicy policy)
+        {
+            var (cds, known) = _start < 0 ? (null, false) : TracksTable.Cds(_lines, _ranges, _start, _end, _source);
+            int[]? exons = _junctions < 0 ? null : TracksTable.Junctions(_lines, this[_junctions]);
+            return Build(_lines, FastaReader.Text(this[_id]), this[_sequence], cds, known, exons, policy);
+        }
     }
 
     private static string[] Header(LineReader lines)

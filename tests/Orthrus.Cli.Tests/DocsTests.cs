@@ -70,6 +70,28 @@ public partial class DocsTests
         Assert.Matches(@"^tx1\t27 nt\t64 numbers\t-?\d", lines[0]);
     }
 
+    [Fact]
+    public void The_fine_tuning_example_runs_and_is_the_page_s()
+    {
+        string folder = Directory.CreateTempSubdirectory("orthrus-library-").FullName;
+        try
+        {
+            string program = Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "FineTuneLibrary.exe" : "FineTuneLibrary");
+            var result = Shell.Run(program, [Path.Combine(TestPaths.Repository, "examples", "data", "halflife.tsv.gz"), Path.Combine(folder, "final")]);
+            Assert.True(result.ExitCode == 0, result.ToString());
+            Assert.Matches(@"^9 steps, best after \d, pearson -?\d\.\d{4}\ntx1\thalflife -?\d+\.\d{4}$", result.Output.ReplaceLineEndings("\n").TrimEnd());
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+        string page = File.ReadAllText(Path.Combine(TestPaths.Repository, "docs", "FINETUNE.md")).ReplaceLineEndings("\n");
+        string example = File.ReadAllText(Path.Combine(TestPaths.Repository, "examples", "FineTuneLibrary", "Program.cs")).ReplaceLineEndings("\n");
+        string[] lines = [.. CSharpBlock().Matches(page).SelectMany(m => m.Groups[1].Value.Split('\n')).Where(l => l.Trim().Length > 0)];
+        Assert.NotEmpty(lines);
+        foreach (string line in lines) Assert.Contains(line.Trim(), example);
+    }
+
     public static IEnumerable<TheoryDataRow<string, string>> HelpExamples() =>
         Verbs.All().SelectMany(v => HelpExample().Matches(v.Description!).Select(m => new TheoryDataRow<string, string>(v.Name, m.Groups[1].Value.Trim())));
 

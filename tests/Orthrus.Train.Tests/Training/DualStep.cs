@@ -86,6 +86,18 @@ internal sealed class DualStep<R>(MambaConfig config, Func<string, Field<R>> wei
         return Apply<L2Normalize, L2Normalize.Attr>(L2Normalize.Attr.Default, Linear(x, weight(p + "layers.4.weight")))[0];
     }
 
+    /// <summary>The loss of fine-tuning: encoder, mean over positions, head of two layers.</summary>
+    internal R FineTune(byte[] tracks, int[] lengths, double[] targets, FineTuneLoss kind)
+    {
+        int n = lengths.Length;
+        var rep = Apply<MaskedMeanPool, NoAttr>(default, Encode(tracks, n), (Array.ConvertAll(lengths, l => (long)l), new Shape(n)))[0];
+        const string head = "projection_head.";
+        var x = Normed(Linear(rep, weight(head + "layers.0.weight"), head + "layers.0.bias"), head + "layers.1.");
+        var y = Linear(x, weight(head + "layers.2.weight"), head + "layers.2.bias");
+        var target = new Field<R>([.. targets.Select(R.From)], y.Shape);
+        return kind == FineTuneLoss.MeanSquaredError ? Apply<Mse, Mse.Attr>(new(Reduction.Mean), y, target)[0].Values[0] : Apply<BceWithLogits, BceWithLogits.Attr>(new(Reduction.Mean), y, target)[0].Values[0];
+    }
+
     /// <summary>The weighted loss.</summary>
     internal R Loss(TrainBatch batch, PairWeights pairs, ContrastiveOptions options, LossWeights weights)
     {

@@ -55,11 +55,14 @@ public class TrajectoryGoldenTests
         var schedule = new LearningRateSchedule(LearningRateKind.WarmupCosine, c.Int("total_steps"), c.Double("warmup_steps"));
         var kind = c.Text("loss") == "mse" ? FineTuneLoss.MeanSquaredError : FineTuneLoss.BinaryCrossEntropy;
         var history = new Dictionary<string, List<double>>();
-        using var tape = new Tape(run.Device);
+        using var step = new FineTuneStep(model, run.Store);
         for (int t = 0; t < c.Int("steps"); t++)
         {
             model.ClearGrads();
-            double loss = model.Loss(tape, GoldenRun.Bytes(c.Input($"step{t}.x")), c.Input($"step{t}.lengths").ToInt32(), c.Input($"step{t}.target").Values, kind);
+            byte[] tracks = GoldenRun.Bytes(c.Input($"step{t}.x"));
+            int[] lengths = c.Input($"step{t}.lengths").ToInt32();
+            int width = tracks.Length / lengths.Length;
+            double loss = step.Run([.. lengths.Select((l, i) => tracks.AsMemory(i * width, l))], c.Input($"step{t}.target").Values, kind);
             Add(history, "loss", loss);
             After(run, model, optimiser, schedule, t, history);
         }

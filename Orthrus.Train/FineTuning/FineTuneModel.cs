@@ -54,6 +54,17 @@ public sealed class FineTuneModel : Module
         ];
     }
 
+    /// <summary>Freezes the encoder but for its last blocks and its last norm.</summary>
+    /// <param name="layers">Blocks that are trained; 0 freezes everything, null nothing.</param>
+    public void TrainLast(int? layers)
+    {
+        foreach (var (name, p) in Encoder.NamedParameters()) p.RequiresGrad = layers != 0 && (IsOfLastLayers(name, Encoder.Config.NLayer, layers) || layers is not null && name.StartsWith("norm_f.", StringComparison.Ordinal));
+    }
+
+    /// <summary>Whether a parameter of an encoder belongs to its last blocks; to any part of it where all are meant.</summary>
+    internal static bool IsOfLastLayers(string name, int depth, int? layers) =>
+        layers is not { } last || name.Split('.') is ["layers", var number, ..] && int.Parse(number, System.Globalization.CultureInfo.InvariantCulture) >= depth - last;
+
     /// <summary>Predictions (B, targets): raw numbers, or logits.</summary>
     /// <param name="tape">Where to record.</param>
     /// <param name="tracks">(B, L) U8.</param>
@@ -61,24 +72,17 @@ public sealed class FineTuneModel : Module
     /// <param name="training">Batch statistics in the head, which also move the running ones; else the running ones.</param>
     public Variable Forward(Tape tape, in Tensor tracks, in Tensor lengths, bool training) => Head.Forward(tape, Encoder.Represent(tape, tracks, lengths), training);
 
-    /// <summary>The loss of a batch, its mean over all targets of all records; gradients are added to the parameters'.</summary>
-    /// <param name="tape">Where to record; it is reset first.</param>
-    /// <param name="tracks">B x L track bytes, padded with zeros.</param>
-    /// <param name="lengths">The B lengths.</param>
-    /// <param name="targets">B x targets numbers, or labels 0 and 1.</param>
+    /// <summary>The mean loss over all targets of all rows.</summary>
+    /// <param name="tape">Where to record.</param>
+    /// <param name="y">Predictions (B, targets).</param>
+    /// <param name="targets">(B, targets) numbers, or labels 0 and 1.</param>
     /// <param name="kind">What is minimised.</param>
-    public double Loss(Tape tape, byte[] tracks, int[] lengths, double[] targets, FineTuneLoss kind)
+    public static Variable Loss(Tape tape, Variable y, in Tensor targets, FineTuneLoss kind)
     {
-        tape.Reset();
-        using var scope = tape.Device.OpenScope();
-        var bytes = scope.From<byte>(tracks, new Shape(lengths.Length, tracks.Length / lengths.Length));
-        var y = Forward(tape, bytes, scope.From<int>(lengths, new Shape(lengths.Length)), training: true);
-        var target = tape.Constant(scope.Reals(targets, y.Shape, y.DType));
-        var loss = kind == FineTuneLoss.MeanSquaredError
+        ArgumentNullException.ThrowIfNull(tape);
+        var target = tape.Constant(targets);
+        return kind == FineTuneLoss.MeanSquaredError
             ? tape.Apply<Mse, Mse.Attr>([y, target], new(Reduction.Mean))
             : tape.Apply<BceWithLogits, BceWithLogits.Attr>([y, target], new(Reduction.Mean));
-        double value = loss.Value.ToDoubles()[0];
-        tape.Backward(loss);
-        return value;
     }
 }

@@ -1,0 +1,215 @@
+using System.Globalization;
+using System.Text.Json;
+using Orthrus.Cli.Embed;
+using Orthrus.Cli.Probing;
+using Orthrus.Mamba;
+using Orthrus.Rna;
+using Orthrus.Tensor;
+using Orthrus.Train;
+using Orthrus.Train.Probing;
+
+namespace Orthrus.Cli.Finetuning;
+
+/// <summary>One run of `orthrus finetune`, from the request to the files.</summary>
+internal sealed class FinetuneCommand(FinetuneRequest request, CliHost host)
+{
+    private const string DefaultSplit = "split";
+
+    private string Folder => request.Output!;
+
+    /// <summary>Runs and returns the exit code.</summary>
+    internal int Run()
+    {
+        using var device = new CpuDevice(request.Threads ?? 0);
+        var table = Table();
+        var start = TaskModel.Load(request.Model, table.HasTracks || request.Policy != CdsPolicy.Annotated, request.Task!);
+        if (request.FromScratch) start = OrthrusModel.Create(start.Config, request.Options.Seed);
+        long step = 0;
+        try
+        {
+            using var tuner = Open(start, table, device);
+            Describe(start, table, tuner);
+            Directory.CreateDirectory(Folder);
+            WholeFile.Write(Path.Combine(Folder, "options.json"), Options(start, tuner));
+            // What an interrupted run left; its model was never written.
+            if (Directory.Exists(Path.Combine(Folder, "events"))) Directory.Delete(Path.Combine(Folder, "events"), recursive: true);
+            var report = new FinetuneReport(host.Error, host.Interactive, request.Quiet, TimeProvider.System);
+            var result = tuner.Run(Folder, p =>
+            {
+                step = p.Step;
+                report.Show(p);
+            }, host.Cancel);
+            report.Clear();
+            Say(string.Create(CultureInfo.InvariantCulture, $"{result.Steps:N0} steps{(result.StoppedEarly ? ", stopped early" : "")}; best after step {result.Best.Step:N0}: validation {result.Best.Metric} {result.Best.Score:F4}"));
+            var rows = Measure(start, result, device);
+            WholeFile.Write(Path.Combine(Folder, "metrics.json"), ProbeReport.Json(rows));
+            // Last: a folder with final/ is a run that is whole.
+            result.Model.SaveHuggingFace(request.Final);
+            foreach (string line in ProbeReport.Lines(rows)) host.Output.WriteLine(line);
+            host.Output.Flush();
+            Say($"{request.Final}: give it to `orthrus predict --model`");
+            return ExitCode.Done;
+        }
+        catch (OperationCanceledException)
+        {
+            throw new InterruptedException($"interrupted after step {step}; no model was written, and the same command starts over");
+        }
+        catch (DivergedException e)
+        {
+            throw new OutputException(e.Message, e);
+        }
+        catch (Exception e) when (IoErrors.IsDiskFull(e) || e is UnauthorizedAccessException)
+        {
+            throw IoErrors.Writing(Folder, e, resumable: false);
+        }
+    }
+
+    private ProbeTable Table()
+    {
+        string path = request.Task!;
+        string? split = request.Draws ? null : request.SplitColumn;
+        if (split is null && !request.Draws)
+            split = ProbeTable.Header(path).Contains(DefaultSplit) ? DefaultSplit
+                : throw new UsageException($"{path} has no column {DefaultSplit}: give --split-column COLUMN, --groups COLUMN or --random-split");
+        var table = ProbeTable.Read(path, new ProbeColumns { Targets = request.Targets, Split = split, Groups = request.Groups, Units = request.Units, Sequence = request.Sequence }, request.Policy);
+        if (!request.Draws) return table;
+        uint seed = request.SplitSeed ?? FinetuneRequest.DefaultSplitSeed;
+        // As a probe draws them: of the rows that have a value.
+        int[] rows = [.. Enumerable.Range(0, table.Rows).Where(r => Enumerable.Range(0, table.Targets.Count).All(t => !double.IsNaN(table.Target(r, t))))];
+        var drawn = request.Groups is null ? Splits.Random(rows.Length, seed) : Splits.Homology([.. rows.Select(r => table.Groups[r])], seed);
+        int[] At(int[] positions) => [.. positions.Select(i => rows[i])];
+        return table.With(new ThreeWaySplit(At(drawn.Train), At(drawn.Validation), At(drawn.Test)));
+    }
+
+    private FineTuner Open(OrthrusModel start, ProbeTable table, CpuDevice device)
+    {
+        try
+        {
+            return new FineTuner(start, table, request.Options, device, line => Say("  " + line));
+        }
+        catch (ArgumentException e) when (e.ParamName is null)
+        {
+            throw new UsageException(e.Message);
+        }
+    }
+
+    private void Describe(OrthrusModel start, ProbeTable table, FineTuner tuner)
+    {
+        if (!start.Trained) Say($"{start.Name}: random weights");
+        if (start.Task is { } task) Say($"{start.Name} was fine-tuned already, for {string.Join(", ", task.Targets)}: its head is not used");
+        if (table.HasTracks && table.WithoutCds > 0 && request.Policy != CdsPolicy.Blank && start.Config.NTracks == 6) Say($"  {table.WithoutCds:N0} rows without a known CDS: their codon track is empty");
+        Say(string.Create(CultureInfo.InvariantCulture,
+            $"{start.Name}, {start.Config.DModel} x {start.Config.NLayer}, {start.Config.NTracks} tracks; {tuner.Kind.ToString().ToLowerInvariant()} of {string.Join(", ", table.Targets)}; {tuner.TrainingRows:N0} training and {tuner.ValidationRows:N0} validation rows; {tuner.TrainedParameters:N0} parameters trained; up to {tuner.Steps:N0} steps"));
+    }
+
+    private IReadOnlyList<ProbeRow> Measure(OrthrusModel start, FineTuneResult result, CpuDevice device)
+    {
+        var features = new List<FeatureSet>();
+        foreach (string name in request.Baselines)
+            features.Add(name == FinetuneRequest.Probe
+                ? FeatureSet.Of(start.Name + " probe", Embeddings.Get(start, result.Table.Transcripts, null, request.Threads ?? 0, _ => host.Cancel.ThrowIfCancellationRequested()))
+                : FeatureSet.Baseline(name, result.Table.Transcripts));
+        var options = new ProbeOptions { Task = request.TaskName, Kind = KindOf(result), Test = request.Options.Test, Resamples = request.Resamples, BootstrapSeed = request.Options.Seed };
+        return Probe.Run(result.Table, [new RowPredictions(start.Name + FineTuner.Suffix, result.Predictions)], features, options, device, _ => { }, host.Cancel);
+    }
+
+    private static ProbeKind KindOf(FineTuneResult result) => result.Model.Task!.Kind switch { PredictionKind.Binary => ProbeKind.Binary, PredictionKind.Multilabel => ProbeKind.Multilabel, _ => ProbeKind.Regression };
+
+    /// <summary>Everything on which the result depends, for people who come back to a run.</summary>
+    private byte[] Options(OrthrusModel start, FineTuner tuner)
+    {
+        var o = request.Options;
+        using var memory = new MemoryStream();
+        using (var json = new Utf8JsonWriter(memory, new JsonWriterOptions { Indented = true, NewLine = "\n" }))
+        {
+            json.WriteStartObject();
+            json.WriteString("version", EmbedRun.Version);
+            json.WriteString("model", request.Model);
+            json.WriteString("model_sha256", start.Sha256);
+            json.WriteString("task", request.Task);
+            json.WriteString("task_sha256", Sha256Of(request.Task!));
+            json.WriteString("targets", string.Join(',', request.Targets));
+            json.WriteString("kind", tuner.Kind.ToString().ToLowerInvariant());
+            json.WriteString("split", request.Groups is { } g ? "groups " + g : request.RandomSplit ? "random" : request.SplitColumn ?? DefaultSplit);
+            if (request.Draws) json.WriteNumber("split_seed", request.SplitSeed ?? FinetuneRequest.DefaultSplitSeed);
+            json.WriteString("preset", request.Preset);
+            json.WriteNumber("learning_rate", o.LearningRate);
+            json.WriteNumber("head_learning_rate", o.HeadLearningRate ?? o.LearningRate);
+            json.WriteNumber("weight_decay", o.WeightDecay);
+            json.WriteString("schedule", o.Schedule.ToString());
+            if (o.Warmup is { } warmup) json.WriteNumber("warmup", warmup);
+            json.WriteNumber("clip_norm", o.ClipNorm);
+            json.WriteNumber("clip_value", o.ClipValue);
+            json.WriteNumber("batch", o.Batch);
+            json.WriteNumber("steps", tuner.Steps);
+            json.WriteNumber("patience", o.Patience);
+            json.WriteNumber("head_width", o.HeadBody);
+            json.WriteNumber("head_layers", o.HeadLayers);
+            json.WriteString("trained_layers", o.TrainedLayers?.ToString(CultureInfo.InvariantCulture) ?? "all");
+            if (o.Lora is { } lora) json.WriteString("lora", string.Create(CultureInfo.InvariantCulture, $"rank {lora.Rank}, alpha {lora.Alpha}, {string.Join(' ', lora.Matrices)}"));
+            if (o.FewShot is { } few) json.WriteNumber("few_shot", few);
+            json.WriteBoolean("standardise", o.Standardise);
+            json.WriteNumber("max_length", o.MaxLength);
+            json.WriteBoolean("crop", o.Crop);
+            json.WriteString("marks", o.Marks);
+            json.WriteNumber("seed", o.Seed);
+            json.WriteNumber("training_rows", tuner.TrainingRows);
+            json.WriteNumber("validation_rows", tuner.ValidationRows);
+            json.WriteEndObject();
+        }
+        memory.WriteByte((byte)'\n');
+        return memory.ToArray();
+    }
+
+    private static string Sha256Of(string path)
+    {
+        using var stream = File.OpenRead(path);
+        return Sha256.OfStream(stream);
+    }
+
+    private void Say(string line)
+    {
+        if (!request.Quiet) host.Error.WriteLine(line);
+    }
+}
+
+/// <summary>Progress on stderr: a line that redraws itself on a terminal, a line every few seconds otherwise; validations that found better weights always.</summary>
+internal sealed class FinetuneReport(TextWriter error, bool interactive, bool quiet, TimeProvider clock)
+{
+    private static readonly TimeSpan RedrawEvery = TimeSpan.FromSeconds(0.2), LineEvery = TimeSpan.FromSeconds(10);
+
+    private readonly long _start = clock.GetTimestamp();
+    private long _last = clock.GetTimestamp(), _nucleotides;
+    private bool _drawn;
+
+    /// <summary>Shows the state where it is time to.</summary>
+    internal void Show(FineTuneProgress p)
+    {
+        _nucleotides += p.Nucleotides;
+        if (quiet) return;
+        if (p.Validation is { Best: true } v)
+        {
+            Clear();
+            error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"step {p.Step}: validation loss {v.Loss:F4}, {v.Metric} {v.Score:F4}, the best so far"));
+        }
+        if (clock.GetElapsedTime(_last) < (interactive ? RedrawEvery : LineEvery)) return;
+        _last = clock.GetTimestamp();
+        var elapsed = clock.GetElapsedTime(_start);
+        double rate = p.Step / Math.Max(elapsed.TotalSeconds, 1e-3);
+        string line = string.Create(CultureInfo.InvariantCulture,
+            $"step {p.Step}/{p.Steps}, loss {p.Loss:F4}, {rate:G3} steps/s, {Progress.Rate(_nucleotides, elapsed)}, at most {Progress.Duration(TimeSpan.FromSeconds((p.Steps - p.Step) / Math.Max(rate, 1e-9)))} left");
+        if (!interactive) error.WriteLine(line);
+        else
+        {
+            error.Write("\r" + line + "\u001b[K");
+            _drawn = true;
+        }
+    }
+
+    /// <summary>Takes the line away.</summary>
+    internal void Clear()
+    {
+        if (_drawn) error.Write("\r\u001b[K");
+        _drawn = false;
+    }
+}
