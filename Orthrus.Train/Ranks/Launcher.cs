@@ -13,6 +13,9 @@ public sealed record Launcher(string Name, int? Ranks, int Rank)
     /// <exception cref="CollectiveException">It was started as one of several by something that Open MPI's library cannot talk to.</exception>
     public static Launcher? Detect() => Detect(Environment.GetEnvironmentVariable);
 
+    /// <summary>True where the environment of this process gives it a number above 0, whatever the launcher.</summary>
+    internal static bool IsFollower() => new[] { "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID" }.Any(name => int.TryParse(Environment.GetEnvironmentVariable(name), out int rank) && rank > 0);
+
     /// <summary>Reads an environment.</summary>
     /// <remarks>
     /// Variables: Open MPI's mpirun sets OMPI_COMM_WORLD_*; srun SLURM_STEP_NUM_TASKS and, with --mpi=pmix, PMIX_*; Hydra (MPICH, Intel MPI) PMI_*. A batch script of

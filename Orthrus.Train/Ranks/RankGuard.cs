@@ -226,6 +226,13 @@ internal sealed class RankGuard : IDisposable
         }
     }
 
+    /// <summary>Closes the connections without a word, as the system does for a process that died.</summary>
+    internal void Break()
+    {
+        _closing = true;
+        foreach (var socket in _peers) socket?.Close(0);
+    }
+
     /// <summary>Ends the watch; every rank is at its end.</summary>
     public void Dispose()
     {

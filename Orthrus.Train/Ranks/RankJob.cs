@@ -9,6 +9,7 @@ namespace Orthrus.Train;
 public sealed partial class RankJob : IDisposable
 {
     private const int PlaceBytes = 512;
+    private static readonly TimeSpan OwnWord = TimeSpan.FromSeconds(3);
 
     private readonly MpiCollective _mpi;
     private readonly RankGuard? _guard;
@@ -57,8 +58,18 @@ public sealed partial class RankJob : IDisposable
     public static RankJob? Join(Action<string> report)
     {
         ArgumentNullException.ThrowIfNull(report);
-        if (Launcher.Detect() is not { } launcher) return null;
-        var mpi = MpiCollective.Join(launcher);
+        MpiCollective mpi;
+        try
+        {
+            if (Launcher.Detect() is not { } launcher) return null;
+            mpi = MpiCollective.Join(launcher);
+        }
+        catch (CollectiveException) when (Launcher.IsFollower())
+        {
+            // Most likely rank 0 says the same; then the launcher ends this process before it does.
+            Thread.Sleep(OwnWord);
+            throw;
+        }
         if (mpi.Ranks > 1) return new(mpi, report);
         mpi.Dispose();
         return null;
