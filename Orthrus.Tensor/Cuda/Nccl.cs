@@ -132,7 +132,7 @@ internal sealed unsafe partial class NcclCommunicator : IDisposable
             NcclResult.InvalidUsage => "give every rank a GPU of its own",
             _ => "run with NCCL_DEBUG=INFO, which says more",
         };
-        throw new CudaException(call, $"NCCL: {text} (ncclResult {(int)result}); {remedy}");
+        throw new CudaException(call, $"{call}: NCCL: {text} (ncclResult {(int)result}); {remedy}");
     }
 
     [LibraryImport(NativeLibraries.Nccl)]
