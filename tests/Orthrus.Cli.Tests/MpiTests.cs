@@ -18,12 +18,12 @@ public sealed class MpiTests : IDisposable
     private static string Launcher()
     {
         string? found = Shell.Find("mpirun.openmpi") ?? Shell.Find("mpirun");
-        if (!OperatingSystem.IsLinux() || found is null || !Shell.Run(found, ["--version"], environment: Surroundings()).Output.Contains("Open MPI", StringComparison.Ordinal)) Assert.Skip("needs Open MPI's mpirun (openmpi-bin on Debian)");
+        if (!OperatingSystem.IsLinux() || found is null || Shell.Run(found, ["--version"], environment: Surroundings()).Output is var version && !version.Contains("Open MPI", StringComparison.Ordinal) && !version.Contains("OpenRTE", StringComparison.Ordinal)) Assert.Skip("needs Open MPI's mpirun (openmpi-bin on Debian)");
         return found;
     }
 
     /// <summary>What mpirun needs where the tests run: root in a container, fewer cores than ranks, no reading of another process's memory.</summary>
-    private static Dictionary<string, string> Surroundings(params (string, string)[] more) => new[]
+    internal static Dictionary<string, string> Surroundings(params (string, string)[] more) => new[]
     {
         ("OMPI_ALLOW_RUN_AS_ROOT", "1"), ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"), ("OMPI_MCA_rmaps_base_oversubscribe", "1"), ("OMPI_MCA_btl_vader_single_copy_mechanism", "none"),
     }.Concat(more).ToDictionary(v => v.Item1, v => v.Item2);
@@ -48,6 +48,14 @@ public sealed class MpiTests : IDisposable
         return new[] { json.RootElement.GetProperty("loss").GetDouble(), json.RootElement.GetProperty("grad_norm").GetDouble() };
     })];
 
+    /// <summary>Losses within a tolerance; norms of gradients, which move with the curvature where the loss hardly does, within ten times as much.</summary>
+    private static void Same(double[] want, double[] got, double relative, string which)
+    {
+        Assert.Equal(want.Length, got.Length);
+        for (int i = 0; i < want.Length; i++)
+            Assert.True(Math.Abs(got[i] - want[i]) <= (i % 2 == 0 ? 1 : 10) * relative * Math.Abs(want[i]), string.Create(CultureInfo.InvariantCulture, $"{which}, {(i % 2 == 0 ? "loss" : "norm")} of step {i / 2 + 1}: {got[i]:R}, want {want[i]:R}"));
+    }
+
     [Theory]
     [InlineData("f64", 1e-10)]
     [InlineData("f32", 1e-5)]
@@ -64,9 +72,7 @@ public sealed class MpiTests : IDisposable
             // One process speaks.
             Assert.Single(result.Error.Split('\n'), l => l.Contains($"{ranks} ranks on 1 machine, Open MPI ", StringComparison.Ordinal));
             Assert.Single(result.Error.Split('\n'), l => l.Contains("6 steps done", StringComparison.Ordinal));
-            double[] got = Log($"r{ranks}");
-            Assert.Equal(want.Length, got.Length);
-            for (int i = 0; i < want.Length; i++) Assert.True(Math.Abs(got[i] - want[i]) <= relative * Math.Abs(want[i]), string.Create(CultureInfo.InvariantCulture, $"{ranks} ranks, number {i} of the log: {got[i]:R}, want {want[i]:R}"));
+            Same(want, Log($"r{ranks}"), relative, $"{ranks} ranks");
         }
     }
 
@@ -78,8 +84,7 @@ public sealed class MpiTests : IDisposable
         Assert.Contains("stopped after step 3", Ranks(2, Command("changing", 6, "--stop-at", "3")).Error);
         var rest = Ranks(3, Command("changing", 6, "--resume"));
         Assert.True(rest.ExitCode == 0 && rest.Error.Contains("going on at step 3", StringComparison.Ordinal), rest.ToString());
-        double[] want = Log("one"), got = Log("changing");
-        for (int i = 0; i < want.Length; i++) Assert.True(Math.Abs(got[i] - want[i]) <= 1e-5 * Math.Abs(want[i]), $"number {i} of the log: {got[i]}, want {want[i]}");
+        Same(Log("one"), Log("changing"), 1e-5, "1, 2 and 3 ranks");
         CliRun.Of(Command("changing", 8, "--resume")).Succeeded();
         // The same number twice gives the same bytes.
         foreach (string run in new[] { "a", "b" }) Assert.Equal(0, Ranks(2, Command(run, 4)).ExitCode);
@@ -94,7 +99,7 @@ public sealed class MpiTests : IDisposable
         CliRun.Of(Command("one", 4, upstream)).Succeeded();
         var result = Ranks(3, Command("three", 4, upstream));
         Assert.True(result.ExitCode == 0, result.ToString());
-        foreach (var (want, got) in Log("one").Zip(Log("three"))) Assert.True(Math.Abs(got - want) <= 1e-10 * Math.Abs(want), $"{got}, want {want}");
+        Same(Log("one"), Log("three"), 1e-10, "3 ranks");
         var many = Ranks(4, Command("four", 4, upstream));
         Assert.Equal(2, many.ExitCode);
         Assert.Contains("too few for 4 processes", Assert.Single(Ours(many)));
@@ -111,10 +116,10 @@ public sealed class MpiTests : IDisposable
         foreach (string a in (string[])["-np", "3", ChildProcess.Executable, .. command]) info.ArgumentList.Add(a);
         foreach (var (name, value) in Surroundings()) info.Environment[name] = value;
         using var mpirun = Process.Start(info)!;
-        using var limit = new Timer(_ => mpirun.Kill(entireProcessTree: true), null, TimeSpan.FromSeconds(90), Timeout.InfiniteTimeSpan);
+        using var limit = new Timer(_ => mpirun.Kill(entireProcessTree: true), null, TimeSpan.FromSeconds(200), Timeout.InfiniteTimeSpan);
         string checkpoint = Path.Combine(PathOf("killed"), "checkpoints", "step-00000004.safetensors");
-        for (int i = 0; i < 600 && !File.Exists(checkpoint); i++) Thread.Sleep(100);
-        Assert.True(File.Exists(checkpoint), "no checkpoint within a minute");
+        for (int i = 0; i < 1500 && !File.Exists(checkpoint); i++) Thread.Sleep(100);
+        Assert.True(File.Exists(checkpoint), "no checkpoint within minutes");
         using (var process = Process.GetProcessById(OfRank(mpirun.Id, victim))) process.Kill();
         var (code, _, error) = ChildProcess.Finish(mpirun);
         Assert.NotEqual(0, code);
@@ -125,10 +130,8 @@ public sealed class MpiTests : IDisposable
         Assert.True(File.Exists(Path.Combine(PathOf("killed"), "checkpoints", $"step-{step:D8}.safetensors")));
         CliRun.Of([.. command, "--resume", "--stop-at", $"{step + 3}", "--quiet"]).Succeeded();
         CliRun.Of([.. Command("alone", 100_000), "--stop-at", $"{step + 3}", "--quiet"]).Succeeded();
-        double[] want = Log("alone"), got = Log("killed");
-        Assert.Equal(want.Length, got.Length);
-        // Adam divides by roots of tiny numbers at first: rounding of the first steps grows a little over many.
-        for (int i = 0; i < want.Length; i++) Assert.True(Math.Abs(got[i] - want[i]) <= 1e-3 * Math.Abs(want[i]), $"number {i} of the log: {got[i]}, want {want[i]}");
+        // Rounding grows with the steps, of which there are as many as the machine made before the kill.
+        Same(Log("alone"), Log("killed"), 1e-3, "killed");
     }
 
     /// <summary>The process of a rank below a launcher.</summary>
