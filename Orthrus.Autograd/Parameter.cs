@@ -28,7 +28,7 @@ public sealed class Parameter
     public Shape Shape => Value.Shape;
 
     /// <summary>Element type of the gradient: F32 also where the weights are BF16.</summary>
-    internal DType GradType => Value.DType == DType.BF16 ? DType.F32 : Value.DType;
+    public DType GradType => Value.DType == DType.BF16 ? DType.F32 : Value.DType;
 
     /// <summary>State that is saved with the weights but not trained.</summary>
     public bool IsBuffer { get; }
@@ -57,6 +57,17 @@ public sealed class Parameter
         if (source.Shape != Value.Shape || source.DType != Value.DType) throw new ShapeException($"a parameter {Value} cannot take {source}");
         if (source.Device != Value.Device) throw new DeviceException($"a parameter of {Value.Device.Name} cannot take a tensor of {source.Device.Name}");
         Value.Device.Copy(Value.Address, source.Address, source.Bytes);
+    }
+
+    /// <summary>Overwrites the gradient, as after a sum over processes.</summary>
+    /// <param name="source">As many elements as the parameter has, of the gradient's element type, on the same device.</param>
+    /// <exception cref="ShapeException">It does not fit, or the parameter is a buffer.</exception>
+    public void SetGrad(in Tensor source)
+    {
+        if (IsBuffer || source.Count != Value.Count || source.DType != GradType) throw new ShapeException($"the gradient of a parameter {Value} cannot take {source}");
+        if (source.Device != Value.Device) throw new DeviceException($"a parameter of {Value.Device.Name} cannot take a tensor of {source.Device.Name}");
+        Value.Device.Copy(NeedGradBuffer().Address, source.Address, source.Bytes);
+        HasGrad = true;
     }
 
     internal Tensor NeedGradBuffer()

@@ -87,14 +87,14 @@ internal static class Errors
         return null;
     }
 
-    private static (int Code, string Line) Classify(Exception e) => e switch
+    internal static (int Code, string Line) Classify(Exception e) => e switch
     {
         UsageException => (ExitCode.Usage, e.Message),
         InputDataException => (ExitCode.BadInput, e.Message),
         ArgumentException { ParamName: null } when e.Message.StartsWith(VectorWidths.Variable, StringComparison.Ordinal) => (ExitCode.Usage, e.Message),
         DeviceOutOfMemoryException => (ExitCode.OutOfMemory, e.Message),
         CudaException { Result: CudaResult.OutOfMemory } => (ExitCode.OutOfMemory, e.Message),
-        DeviceException or CudaException => (ExitCode.DeviceUnavailable, e.Message),
+        DeviceException or CudaException or Train.CollectiveException => (ExitCode.DeviceUnavailable, e.Message),
         OutputException o => (o.Code, e.Message),
         InterruptedException => (Interrupt.Code, e.Message),
         OperationCanceledException => (Interrupt.Code, "interrupted"),

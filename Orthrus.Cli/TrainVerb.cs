@@ -23,6 +23,9 @@ internal static class TrainVerb
         value of `--print-config`, --set one value. run.micro_pairs encodes a batch in parts with exactly the whole batch's gradient, so
         that thousands of pairs fit in little memory; with loss.masked_bases the statistics of its batch norms are then those of each part.
 
+        Several processes share a batch: mpirun -np 4 orthrus train ... (Open MPI), or srun --mpi=pmix. The result is that of one process but
+        for rounding, whatever their number; rank 0 alone writes RUN. With loss.masked_bases the batch norms at positions see a process's part.
+
         Example: orthrus train --corpus c.safetensors --preset tiny -o run --steps 20 --seed 1
         """;
 
@@ -35,7 +38,7 @@ internal static class TrainVerb
         var output = new Option<string?>("--output", "-o") { HelpName = "RUN", Description = "folder of the run" };
         var steps = new Option<long?>("--steps") { HelpName = "N", Description = "updates of the run (run.steps)" };
         var seed = new Option<ulong?>("--seed") { HelpName = "S", Description = "seed of everything random (run.seed)" };
-        var threads = new Option<int?>("--threads") { HelpName = "T", Description = "worker threads (default: all cores); never changes the numbers" };
+        var threads = new Option<int?>("--threads") { HelpName = "T", Description = "worker threads (default: all cores, divided among the processes that share them); never changes the numbers" };
         var resume = new Option<bool>("--resume") { Description = "go on with the run in RUN; from the start where it has no checkpoint yet" };
         var stopAt = new Option<long?>("--stop-at") { HelpName = "N", Description = "stop when N updates are done in all, with a checkpoint; --resume goes on" };
         var minutes = new Option<double?>("--max-minutes") { HelpName = "M", Description = "stop after M minutes, with a checkpoint; --resume goes on" };
@@ -45,20 +48,38 @@ internal static class TrainVerb
         command.SetAction(r =>
         {
             var host = CliHost.Of(r);
-            var chosen = Configure(r.GetValue(preset), r.GetValue(config), r.GetValue(set) ?? [], r.GetValue(steps), r.GetValue(seed));
-            if (r.GetValue(print))
+            using var job = RankJob.Join(line => Errors.Report(host.Error, line));
+            if (job is null) return Start(host, null);
+            try
             {
-                host.Output.Write(ConfigKeys.Write(chosen));
-                return ExitCode.Done;
+                return Start(host, job);
             }
-            string path = r.GetValue(corpus) ?? throw new UsageException("--corpus is missing; give a file made by `orthrus corpus`");
-            string run = r.GetValue(output) ?? throw new UsageException("--output is missing; give a folder for the run");
-            if (r.GetValue(preset) is null && r.GetValue(config) is null) throw new UsageException("--preset is missing; give tiny to try things out, another preset, or --config FILE");
-            if (r.GetValue(threads) is < 1 or > 1024) throw new UsageException($"--threads {r.GetValue(threads)}: give a number from 1 to 1024");
-            if (r.GetValue(stopAt) is < 1) throw new UsageException("--stop-at takes a number of updates, at least 1");
-            if (r.GetValue(minutes) is { } m && !(m > 0 && m < 1e6)) throw new UsageException("--max-minutes takes minutes above 0");
-            var limits = new TrainLimits { StopAt = r.GetValue(stopAt), Time = r.GetValue(minutes) is { } limit ? TimeSpan.FromMinutes(limit) : null };
-            return Run(chosen, path, run, r.GetValue(threads) ?? Environment.ProcessorCount, r.GetValue(resume), limits, r.GetValue(quiet), host);
+            catch (Exception e)
+            {
+                var (code, line) = Errors.Classify(e);
+                if (r.GetValue(Errors.Verbose)) host.Error.WriteLine(e);
+                // These two every rank comes to at the same place.
+                job.Fail(code, line, everywhere: e is InterruptedException or OutputException { InnerException: DivergedException });
+                return code;
+            }
+
+            int Start(CliHost host, RankJob? job)
+            {
+                var chosen = Configure(r.GetValue(preset), r.GetValue(config), r.GetValue(set) ?? [], r.GetValue(steps), r.GetValue(seed));
+                if (r.GetValue(print))
+                {
+                    if (job is null or { Rank: 0 }) host.Output.Write(ConfigKeys.Write(chosen));
+                    return ExitCode.Done;
+                }
+                string path = r.GetValue(corpus) ?? throw new UsageException("--corpus is missing; give a file made by `orthrus corpus`");
+                string run = r.GetValue(output) ?? throw new UsageException("--output is missing; give a folder for the run");
+                if (r.GetValue(preset) is null && r.GetValue(config) is null) throw new UsageException("--preset is missing; give tiny to try things out, another preset, or --config FILE");
+                if (r.GetValue(threads) is < 1 or > 1024) throw new UsageException($"--threads {r.GetValue(threads)}: give a number from 1 to 1024");
+                if (r.GetValue(stopAt) is < 1) throw new UsageException("--stop-at takes a number of updates, at least 1");
+                if (r.GetValue(minutes) is { } m && !(m > 0 && m < 1e6)) throw new UsageException("--max-minutes takes minutes above 0");
+                var limits = new TrainLimits { StopAt = r.GetValue(stopAt), Time = r.GetValue(minutes) is { } limit ? TimeSpan.FromMinutes(limit) : null };
+                return Run(chosen, path, run, r.GetValue(threads) ?? job?.Threads ?? Environment.ProcessorCount, r.GetValue(resume), limits, r.GetValue(quiet) || job is { Rank: > 0 }, host, job);
+            }
         });
         return command;
     }
@@ -86,7 +107,7 @@ internal static class TrainVerb
         }
     }
 
-    private static int Run(TrainConfig config, string corpus, string run, int threads, bool resume, TrainLimits limits, bool quiet, CliHost host)
+    private static int Run(TrainConfig config, string corpus, string run, int threads, bool resume, TrainLimits limits, bool quiet, CliHost host, RankJob? job)
     {
         if (config.DType == DType.BF16) throw new UsageException("run.dtype bf16 is for GPUs; use f32 on the CPU");
         OutputGuard.Refuse(run, [run], [corpus]);
@@ -100,12 +121,16 @@ internal static class TrainVerb
         var training = new RankBatches(sources);
         long batches = sources.Sum(s => (long)s.BatchesPerEpoch);
         using var validation = config.ValidateEvery > 0 ? OpenValidation(file, config) : null;
+        using var ranks = job?.On(device);
+        ranks?.Same(System.Text.Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{new FileInfo(corpus).Length} {string.Join(' ', sources.Select(s => $"{s.Keys} {s.BatchesPerEpoch}"))}")), "corpus");
         try
         {
-            using var trainer = new Trainer(config, device, training, validation, run, resume, batches, validation?.BatchesPerEpoch ?? 0);
+            using var trainer = new Trainer(config, device, training, validation, run, resume, batches, validation?.BatchesPerEpoch ?? 0, ranks: ranks);
+            if (job is not null) job.Standing = () => trainer.LastSaved is { } saved ? $"the checkpoint of step {saved} is whole: the same command with --resume goes on" : "there is no checkpoint yet";
             var progress = new TrainReport(host.Error, host.Interactive, quiet, config.Steps, trainer.Step, TimeProvider.System);
             if (!quiet)
             {
+                if (job is not null) host.Error.WriteLine($"{job.Description}, {ranks!.Name}, {threads} thread{(threads == 1 ? "" : "s")} each");
                 host.Error.WriteLine(string.Create(CultureInfo.InvariantCulture,
                     $"{config.Width} x {config.Layers}, {config.Tracks} tracks, {trainer.Model.ParameterCount():N0} parameters; {sources.Sum(s => s.Keys):N0} transcripts, {batches:N0} batches an epoch; {(trainer.Resumed ? $"going on at step {trainer.Step}" : "from the start")}"));
                 if (validation is null && config.ValidateEvery > 0) host.Error.WriteLine("no validation: the corpus has no validation pairs for it");

@@ -5,7 +5,7 @@ using System.Runtime.InteropServices;
 namespace Orthrus.Tensor.Cuda;
 
 /// <summary>Where a native library was looked for, and what came of it.</summary>
-/// <param name="Title">"CUDA driver", "NVRTC" or "cuBLAS".</param>
+/// <param name="Title">"CUDA driver", "NVRTC", "cuBLAS" or "NCCL".</param>
 /// <param name="Path">What was loaded: a path, or a name that the system's loader resolved; null where nothing was.</param>
 /// <param name="Attempts">Every candidate tried before, with the loader's reason against it.</param>
 public sealed record NativeLibraryStatus(string Title, string? Path, IReadOnlyList<(string Candidate, string Reason)> Attempts)
@@ -30,7 +30,7 @@ public static class NativeLibraries
     /// <summary>Environment variable: folders to search first, separated as in PATH.</summary>
     public const string FoldersVariable = "ORTHRUS_CUDA_FOLDERS";
 
-    internal const string Driver = "orthrus.cuda", Nvrtc = "orthrus.nvrtc", CuBlas = "orthrus.cublas";
+    internal const string Driver = "orthrus.cuda", Nvrtc = "orthrus.nvrtc", CuBlas = "orthrus.cublas", Nccl = "orthrus.nccl";
 
     private static readonly Lock Gate = new();
     private static readonly Dictionary<string, (NativeLibraryStatus Status, nint Handle)> Loaded = [];
@@ -43,6 +43,8 @@ public static class NativeLibraries
     public static NativeLibraryStatus NvrtcStatus => Load(Nvrtc).Status;
     /// <summary>NVIDIA's matrix products; optional.</summary>
     public static NativeLibraryStatus CuBlasStatus => Load(CuBlas).Status;
+    /// <summary>NVIDIA's exchanges between GPUs of several processes; needed by those alone.</summary>
+    public static NativeLibraryStatus NcclStatus => Load(Nccl).Status;
 
     /// <summary>File names by library, preferred first.</summary>
     internal static (string Title, string[] Names, string[] Before) Candidates(string library, bool windows) => (library, windows) switch
@@ -55,6 +57,8 @@ public static class NativeLibraries
         (Nvrtc, true) => ("NVRTC", ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll"], ["nvrtc-builtins64_*.dll"]),
         (CuBlas, false) => ("cuBLAS", ["libcublas.so.13", "libcublas.so.12", "libcublas.so.11", "libcublas.so"], ["libcublasLt.so*"]),
         (CuBlas, true) => ("cuBLAS", ["cublas64_13.dll", "cublas64_12.dll", "cublas64_11.dll"], ["cublasLt64_*.dll"]),
+        (Nccl, false) => ("NCCL", ["libnccl.so.2", "libnccl.so"], []),
+        (Nccl, true) => ("NCCL", ["nccl.dll"], []),
         _ => throw new ArgumentException($"{library}: no such library"),
     };
 
@@ -111,7 +115,7 @@ public static class NativeLibraries
     }
 
     // The runtime's message repeats its own advice for every name it tried; the line about the candidate is what the system's loader said.
-    private static string Reason(Exception e, string candidate)
+    internal static string Reason(Exception e, string candidate)
     {
         var lines = e.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
         string line = lines.FirstOrDefault(l => l.StartsWith(candidate + ":", StringComparison.Ordinal)) ?? lines.FirstOrDefault() ?? e.GetType().Name;
@@ -120,7 +124,7 @@ public static class NativeLibraries
 
     private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path)
     {
-        if (name is not (Driver or Nvrtc or CuBlas)) return 0;
+        if (name is not (Driver or Nvrtc or CuBlas or Nccl)) return 0;
         var (status, handle) = Load(name);
         return handle != 0 ? handle : throw new DllNotFoundException($"{status.Title}: {status.Why}");
     }

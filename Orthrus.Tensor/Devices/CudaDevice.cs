@@ -325,7 +325,7 @@ public sealed unsafe partial class CudaDevice : Device
     }
 
     // Other owners of contexts may share the thread; setting what is already set costs a few nanoseconds.
-    private void Enter()
+    internal void Enter()
     {
         if (_lost is not null) throw new CudaException(_lost);
         Check(_driver.CtxSetCurrent(_context), "cuCtxSetCurrent");

@@ -33,8 +33,10 @@ public sealed record PretrainStepOptions
 /// </summary>
 /// <remarks>
 /// Three stages, each on tapes of its own: encoder, heads, contrastive loss. What a later stage gives as the gradient of its inputs is the cotangent of the
-/// one before, so that embeddings may come from one pass or from many. Several ranks are emulated as upstream trains on several devices: each has its own batch
-/// statistics, begins from the first rank's running ones, and only the first's are kept. Source: Orthrus; Gao et al. 2021 for the cached gradient.
+/// one before, so that embeddings may come from one pass or from many. Several batches are those of virtual ranks, as upstream trains on several devices: each has its
+/// own batch statistics, begins from the first one's running ones, and only the first's are kept. Over several processes the work is shared: of one batch each process
+/// encodes some pairs, and every process has heads and loss of all representations; of several batches each process has some, and every process has the loss of all
+/// projections. Source: Orthrus; Gao et al. 2021 for the cached gradient.
 /// </remarks>
 internal sealed class PretrainStep : IDisposable
 {
@@ -45,7 +47,10 @@ internal sealed class PretrainStep : IDisposable
     private readonly List<Rank> _ranks = [];
     private readonly (ProjectionHead Head, PairWeights Weights)[] _heads;
     private readonly ContrastiveLoss[] _losses;
-    private readonly Parameter[] _buffers;
+    private readonly Parameter[] _buffers, _trained;
+    private readonly HashSet<Parameter> _headParameters;
+    private readonly ICollective? _processes;
+    private bool _headsRepeated;
     private Action<TapeEvent>? _inspect;
 
     private sealed class Rank(Tape encoder, Tape heads)
@@ -59,27 +64,33 @@ internal sealed class PretrainStep : IDisposable
         internal readonly List<Tensor> Cotangents = [];
         internal (Variable Z0, Variable Z1)[] Projections = [];
         internal double MaskedLanguage, SpliceCodon;
+        /// <summary>Pairs of the batch that this process encodes.</summary>
+        internal int[] Pairs = [];
     }
 
     /// <summary>Prepares steps of a model.</summary>
     /// <param name="model">The model.</param>
     /// <param name="store">Owner of its parameters.</param>
     /// <param name="options">Options.</param>
-    internal PretrainStep(PretrainModel model, ParameterStore store, PretrainStepOptions options)
+    /// <param name="processes">Those that share the work, or null for this one alone.</param>
+    internal PretrainStep(PretrainModel model, ParameterStore store, PretrainStepOptions options, ICollective? processes = null)
     {
+        _processes = processes;
         (_model, _device, _dtype, _options) = (model, store.Device, store.DType, options);
         var w = options.PairWeights;
         _heads = model.DualHeads is { } dual ? [(dual.SpliceSelf, w with { Ortholog = 0 }), (dual.Ortho, new(0, 0, w.Ortholog))]
             : model.ContrastiveHead is { } single ? [(single, w)] : [];
         _losses = [.. _heads.Select(_ => new ContrastiveLoss(_device, options.Contrastive))];
         _buffers = [.. model.NamedParameters().Where(p => p.Value.IsBuffer).Select(p => p.Value)];
+        _trained = [.. model.NamedParameters().Where(p => !p.Value.IsBuffer && p.Value.RequiresGrad).Select(p => p.Value)];
+        _headParameters = [.. _heads.SelectMany(h => h.Head.NamedParameters().Select(p => p.Value))];
     }
 
     /// <summary>Rows that are on their way through the encoder, and pairs of their batch; null in other stages.</summary>
     internal (int[] Rows, int Pairs)? InWork { get; private set; }
 
     /// <summary>Computes losses and adds gradients.</summary>
-    /// <param name="batches">The batch of each rank; one where there is one.</param>
+    /// <param name="batches">The batch of each virtual rank; one where there is one. Every process gives all of them.</param>
     /// <param name="weights">Weights of the losses.</param>
     /// <param name="scale">Factor on the gradient, for steps of several batches.</param>
     /// <param name="inspect">Sees every result of every operator, see <see cref="Tape.Inspect"/>.</param>
@@ -91,23 +102,28 @@ internal sealed class PretrainStep : IDisposable
         using var scope = _device.OpenScope();
         double share = scale / batches.Count;
         var running = batches.Count > 1 ? new RunningStatistics(scope, _buffers) : null;
-        for (int r = 0; r < batches.Count; r++)
+        int[] own = Divide(batches);
+        foreach (int r in own)
         {
             running?.Begin();
             InWork = null;
             var reps = Encode(scope, _ranks[r], batches[r], weights, share);
+            if (_headsRepeated && _heads.Length > 0) _processes!.GatherRows(reps, [.. RankShare.Pairs(batches[r].Pairs.Lengths, _processes!.Ranks).Select(pairs => RankShare.Rows(pairs, batches[r].Pairs.Pairs))]);
             Project(_ranks[r], reps, batches[r].Pairs.Pairs);
             if (r == 0) running?.KeepThese();
         }
-        var contrastive = Contrast(batches, weights.Contrastive * share);
-        for (int r = 0; r < batches.Count; r++)
+        var contrastive = Contrast(scope, batches, own, weights.Contrastive * share);
+        foreach (int r in own)
         {
             // Per-position heads of parts run only now.
-            if (Cached(batches[r])) running?.Begin(goOn: r == 0);
+            if (Cached(_ranks[r])) running?.Begin(goOn: r == 0);
             Backward(scope, _ranks[r], batches[r], weights, share);
-            if (r == 0 && Cached(batches[r])) running?.KeepThese();
+            if (r == 0 && Cached(_ranks[r])) running?.KeepThese();
         }
         running?.End();
+        // Heads at positions have seen the pairs of their own process; what is kept is what the first process has, as upstream does.
+        if (_processes is not null)
+            foreach (var b in _buffers) _processes.Broadcast(b.Value);
         var result = Sum(contrastive, batches.Count, weights);
         foreach (var rank in _ranks)
         {
@@ -117,29 +133,42 @@ internal sealed class PretrainStep : IDisposable
         return result;
     }
 
-    private bool Cached(TrainBatch batch) => _options.MicroPairs > 0 && _options.MicroPairs < batch.Pairs.Pairs;
+    /// <summary>Adds up the gradients of all processes, on each of them; to be called once before an update.</summary>
+    internal void Reduce() => _processes?.SumGradients(_trained, p => !_headsRepeated || _processes.Rank == 0 || !_headParameters.Contains(p));
+
+    /// <summary>Which batches, and which pairs of them, this process works on.</summary>
+    private int[] Divide(IReadOnlyList<TrainBatch> batches)
+    {
+        foreach (var (rank, batch) in _ranks.Zip(batches)) (rank.Pairs, rank.MaskedLanguage, rank.SpliceCodon) = ([.. Enumerable.Range(0, batch.Pairs.Pairs)], 0, 0);
+        _headsRepeated = _processes is not null && batches.Count == 1;
+        if (_headsRepeated) _ranks[0].Pairs = RankShare.Pairs(batches[0].Pairs.Lengths, _processes!.Ranks)[_processes.Rank];
+        int[] all = [.. Enumerable.Range(0, batches.Count)];
+        return _processes is null || _headsRepeated ? all : [.. all.Where(r => RankShare.Process(r, batches.Count, _processes.Ranks) == _processes.Rank)];
+    }
+
+    private bool Cached(Rank rank) => _options.MicroPairs > 0 && _options.MicroPairs < rank.Pairs.Length;
 
     private bool AtPositions => _model.SequenceHead is not null || _model.SpliceHead is not null;
 
     /// <summary>
     /// Rows that the encoder takes together. Batch statistics at positions want whole views; otherwise rows of nearly one length go together, whatever pair they are of.
     /// </summary>
-    private IEnumerable<int[]> GroupsOf(TrainBatch batch)
+    private IEnumerable<int[]> GroupsOf(TrainBatch batch, Rank rank)
     {
-        int n = batch.Pairs.Pairs, most = Cached(batch) ? _options.MicroPairs : n;
-        if (!AtPositions) return RowGroups.Of(batch.Pairs.Lengths).SelectMany(rows => rows.Chunk(2 * most));
-        return Enumerable.Range(0, n).Chunk(most).Select(pairs => (int[])[.. pairs, .. pairs.Select(pair => n + pair)]);
+        int n = batch.Pairs.Pairs, most = Cached(rank) ? _options.MicroPairs : n;
+        if (AtPositions) return rank.Pairs.Chunk(most).Select(part => RankShare.Rows(part, n));
+        int[] rows = RankShare.Rows(rank.Pairs, n);
+        return RowGroups.Of(Array.ConvertAll(rows, row => batch.Pairs.Lengths[row])).SelectMany(group => Array.ConvertAll(group, i => rows[i]).Chunk(2 * most));
     }
 
     /// <summary>Representations (2 pairs, D): from passes that are kept for backward, or that are not.</summary>
     private Tensor Encode(Scope scope, Rank rank, TrainBatch batch, in LossWeights weights, double share)
     {
-        (rank.MaskedLanguage, rank.SpliceCodon) = (0, 0);
         var reps = scope.Empty(new Shape(batch.Pairs.Lengths.Length, _model.Encoder.Config.DModel), _dtype);
-        if (!Cached(batch))
+        if (!Cached(rank))
         {
             Begin(rank);
-            foreach (int[] rows in GroupsOf(batch))
+            foreach (int[] rows in GroupsOf(batch, rank))
             {
                 EncodeRows(scope, rank, batch.Rows(rows), batch, weights, share);
                 Scatter(rank.Groups[^1].Reps.Value, rows, reps);
@@ -149,7 +178,7 @@ internal sealed class PretrainStep : IDisposable
         if (_heads.Length == 0) return reps;
         using var tape = Tape.Off(_device);
         tape.Inspect = _inspect;
-        foreach (int[] rows in GroupsOf(batch))
+        foreach (int[] rows in GroupsOf(batch, rank))
         {
             using var inner = _device.OpenScope();
             InWork = (rows, batch.Pairs.Pairs);
@@ -245,7 +274,7 @@ internal sealed class PretrainStep : IDisposable
     internal static Variable Normalise(Tape tape, Variable projection) => tape.Apply<L2Normalize, L2Normalize.Attr>([projection], L2Normalize.Attr.Default);
 
     /// <summary>The contrastive losses of each head and rank; afterwards the heads have run backward.</summary>
-    private ContrastiveResult[][] Contrast(IReadOnlyList<TrainBatch> batches, double scale)
+    private ContrastiveResult[][] Contrast(Scope scope, IReadOnlyList<TrainBatch> batches, int[] own, double scale)
     {
         int count = batches.Count;
         var results = new ContrastiveResult[_heads.Length][];
@@ -254,14 +283,14 @@ internal sealed class PretrainStep : IDisposable
         Array.Fill(scales, scale);
         for (int h = 0; h < _heads.Length; h++)
         {
-            var projections = new RankProjections[count];
-            for (int r = 0; r < count; r++)
-                projections[r] = new(_ranks[r].Projections[h].Z0.Value, _ranks[r].Projections[h].Z1.Value, _heads[h].Weights.Of(batches[r].Pairs.Kinds));
+            var z = own.Length < count ? GatherProjections(scope, batches, own, h) : [.. own.Select(r => (_ranks[r].Projections[h].Z0.Value, _ranks[r].Projections[h].Z1.Value))];
+            RankProjections[] projections = [.. z.Select((both, r) => new RankProjections(both.Item1, both.Item2, _heads[h].Weights.Of(batches[r].Pairs.Kinds)))];
             gradients[h] = new (Tensor, Tensor)[count];
             _losses[h].Inspect = _inspect;
             results[h] = _losses[h].Run(projections, scales, _options.Gather, gradients[h]);
         }
-        for (int r = 0; r < count && _heads.Length > 0; r++)
+        if (_heads.Length == 0) return results;
+        foreach (int r in own)
         {
             var outputs = new Variable[2 * _heads.Length];
             var cotangents = new Tensor[2 * _heads.Length];
@@ -275,15 +304,31 @@ internal sealed class PretrainStep : IDisposable
         return results;
     }
 
+    /// <summary>The projections of one head in all virtual ranks, those of other processes among them.</summary>
+    private (Tensor, Tensor)[] GatherProjections(Scope scope, IReadOnlyList<TrainBatch> batches, int[] own, int head)
+    {
+        int[] pairs = [.. batches.Select(b => b.Pairs.Pairs)], starts = [.. pairs.Select((_, r) => 2 * pairs.Take(r).Sum())];
+        var all = scope.Empty(new Shape(2 * pairs.Sum(), _heads[head].Head.Config.DOut), _dtype);
+        foreach (int r in own)
+        {
+            all.Rows(starts[r], pairs[r]).Assign(_ranks[r].Projections[head].Z0.Value);
+            all.Rows(starts[r] + pairs[r], pairs[r]).Assign(_ranks[r].Projections[head].Z1.Value);
+        }
+        int processes = _processes!.Ranks;
+        _processes.GatherRows(all, [.. Enumerable.Range(0, processes).Select(process => Enumerable.Range(0, batches.Count)
+            .Where(r => RankShare.Process(r, batches.Count, processes) == process).SelectMany(r => Enumerable.Range(starts[r], 2 * pairs[r])).ToArray())]);
+        return [.. pairs.Select((n, r) => (all.Rows(starts[r], n), all.Rows(starts[r] + n, n)))];
+    }
+
     private void Backward(Scope scope, Rank rank, TrainBatch batch, in LossWeights weights, double share)
     {
         var dReps = _heads.Length > 0 ? rank.Heads.Grad(rank.HeadInput) : default;
-        if (!Cached(batch))
+        if (!Cached(rank))
         {
             BackwardGroups(scope, rank, dReps);
             return;
         }
-        foreach (int[] rows in GroupsOf(batch))
+        foreach (int[] rows in GroupsOf(batch, rank))
         {
             using var inner = _device.OpenScope();
             Begin(rank);
@@ -304,12 +349,14 @@ internal sealed class PretrainStep : IDisposable
             rank.Outputs.Add(reps);
             rank.Cotangents.Add(part);
         }
-        rank.Encoder.Backward(CollectionsMarshal.AsSpan(rank.Outputs), CollectionsMarshal.AsSpan(rank.Cotangents));
+        // A process without pairs has nothing to do here.
+        if (rank.Outputs.Count > 0) rank.Encoder.Backward(CollectionsMarshal.AsSpan(rank.Outputs), CollectionsMarshal.AsSpan(rank.Cotangents));
     }
 
     private StepLosses Sum(ContrastiveResult[][] contrastive, int ranks, in LossWeights weights)
     {
         var totals = new double[ranks];
+        SumAtPositions(ranks);
         var heads = new double[_heads.Length];
         double masked = 0, tracks = 0, accuracy = 0, positive = 0, negative = 0;
         for (int r = 0; r < ranks; r++)
@@ -332,6 +379,14 @@ internal sealed class PretrainStep : IDisposable
             Total = totals.Sum() / ranks, Contrastive = heads, MaskedLanguage = masked, SpliceCodon = tracks, Ranks = totals,
             Accuracy = accuracy, PositiveSimilarity = positive, NegativeSimilarity = negative,
         };
+    }
+
+    /// <summary>Losses at positions of virtual ranks and pairs that other processes have.</summary>
+    private void SumAtPositions(int ranks)
+    {
+        if (_processes is null || !AtPositions) return;
+        double[] sums = _processes.Sum([.. _ranks.Take(ranks).SelectMany(r => new[] { r.MaskedLanguage, r.SpliceCodon })]);
+        for (int r = 0; r < ranks; r++) (_ranks[r].MaskedLanguage, _ranks[r].SpliceCodon) = (sums[2 * r], sums[2 * r + 1]);
     }
 
     /// <summary>Frees tapes.</summary>

@@ -18,13 +18,15 @@ public partial class DocsTests
     public void Shell_blocks_run_as_printed(string document)
     {
         if (Shell.Find("bash") is null) Assert.Skip("needs bash");
+        foreach (string program in new[] { "mpirun", "snakemake" })
+            if (ShellBlocks(document).Any(b => b.Contains(program + " ", StringComparison.Ordinal)) && Shell.Find(program) is null) Assert.Skip($"needs {program}");
         string folder = Directory.CreateTempSubdirectory("orthrus-docs-").FullName;
         try
         {
             foreach (string entry in new[] { "examples", "docs", "README.md" })
                 if (Path.Exists(Path.Combine(TestPaths.Repository, entry)))
                     File.CreateSymbolicLink(Path.Combine(folder, entry), Path.Combine(TestPaths.Repository, entry));
-            var environment = new Dictionary<string, string> { ["PATH"] = AppContext.BaseDirectory + Path.PathSeparator + Environment.GetEnvironmentVariable("PATH") };
+            var environment = MpiTests.Surroundings(("PATH", AppContext.BaseDirectory + Path.PathSeparator + Environment.GetEnvironmentVariable("PATH")));
             foreach (string block in ShellBlocks(document))
             {
                 string script = string.Join('\n', block.Split('\n').Where(l => !l.StartsWith(TestCommand, StringComparison.Ordinal)))

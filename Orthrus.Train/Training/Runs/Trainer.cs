@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text;
 using System.Text.Json;
 using Orthrus.Autograd;
 using Orthrus.Rna;
@@ -37,6 +39,10 @@ public sealed record TrainProgress(long Step, StepLosses Losses, long Nucleotide
 /// Pre-trains a model: batches by number, steps, validation, log, checkpoints. The result is a function of the configuration and the batches alone: threads,
 /// stops and kills in between change no bit of it.
 /// </summary>
+/// <remarks>
+/// With several ranks each has a trainer over the same batches and shares the work of every step; rank 0 alone reads and writes the folder. As many ranks give the same
+/// bytes every time; another number of them changes results by rounding, and a run may go on with it.
+/// </remarks>
 public sealed class Trainer : IDisposable
 {
     // Numbers of validation batches in the counters of the masks; a run does not come near them.
@@ -46,7 +52,9 @@ public sealed class Trainer : IDisposable
     private readonly IPairBatches _training;
     private readonly IPairBatches? _validation;
     private readonly int _validationBatches;
-    private readonly RunFolder _folder;
+    // Rank 0 alone has one.
+    private readonly RunFolder? _folder;
+    private readonly ICollective? _ranks;
     private readonly TimeProvider _clock;
     private readonly ParameterStore _store;
     private readonly PretrainModel _model;
@@ -67,11 +75,16 @@ public sealed class Trainer : IDisposable
     /// <param name="batchesPerEpoch">Batches of an epoch, for a weight decay that moves by epochs; 0 where unknown.</param>
     /// <param name="validationBatches">Batches that <paramref name="validation"/> has.</param>
     /// <param name="clock">For limits and the wall times of event files; null takes the system's.</param>
+    /// <param name="ranks">Processes that train together, each with a trainer like this one; null for this process alone. It stays open.</param>
     /// <exception cref="InputDataException">The folder holds a run and <paramref name="resume"/> is false, or one of another configuration, or a damaged checkpoint.</exception>
     /// <exception cref="ArgumentException">The configuration makes no sense.</exception>
-    public Trainer(TrainConfig config, Device device, IPairBatches training, IPairBatches? validation, string folder, bool resume = false, long batchesPerEpoch = 0, int validationBatches = int.MaxValue, TimeProvider? clock = null)
+    public Trainer(TrainConfig config, Device device, IPairBatches training, IPairBatches? validation, string folder, bool resume = false, long batchesPerEpoch = 0, int validationBatches = int.MaxValue, TimeProvider? clock = null,
+        ICollective? ranks = null)
     {
         config.Validate();
+        _ranks = ranks;
+        if (ranks is not null && config.VirtualRanks > 1 && config.VirtualRanks < ranks.Ranks)
+            throw new ArgumentException($"loss.virtual_ranks: is {config.VirtualRanks}, too few for {ranks.Ranks} processes; start at most as many, or set it to 1");
         (_config, _training, _validation, _clock) = (config, training, validation, clock ?? TimeProvider.System);
         _validationBatches = Math.Min(config.ValidationBatches, validationBatches);
         if (config.LargestDecay >= 0)
@@ -80,9 +93,9 @@ public sealed class Trainer : IDisposable
             if (perEpoch < 1) throw new ArgumentException("optimiser.max_wd moves by epochs; give optimiser.steps_per_epoch");
             _decay = new(config.LargestDecay, config.Rates.Warmup, config.Steps, perEpoch);
         }
-        _folder = new RunFolder(folder, resume);
+        _folder = ranks is { Rank: > 0 } ? null : new RunFolder(folder, resume);
         TrainCheckpoint.Header? header = null;
-        string? newest = _folder.Newest?.File;
+        string? newest = _folder?.Newest?.File;
         if (newest is not null)
         {
             header = TrainCheckpoint.ReadHeader(newest);
@@ -96,10 +109,14 @@ public sealed class Trainer : IDisposable
             _model = new PretrainModel(_store, config.Encoder, config.Model);
             _model.Initialise(config.Seed);
             _optimiser = new Optimiser(device, _model.Groups(config.ModelRate, config.ModelDecay, config.HeadRate, config.HeadDecay), config.Optimiser);
-            _step = new PretrainStep(_model, _store, config.Step);
-            if (header is null) return;
-            TrainCheckpoint.Load(newest!, _model, _optimiser, header.Step);
-            (Step, _bestStep, _bestLoss, _resumed) = (header.Step, header.BestStep, header.BestLoss, true);
+            _step = new PretrainStep(_model, _store, config.Step, ranks);
+            if (header is not null)
+            {
+                TrainCheckpoint.Load(newest!, _model, _optimiser, header.Step);
+                (Step, _bestStep, _bestLoss, _resumed) = (header.Step, header.BestStep, header.BestLoss, true);
+            }
+            if (ranks is not null) _resumed = ShareState(ranks, _resumed);
+            LastSaved = _resumed ? Step : null;
         }
         catch
         {
@@ -108,8 +125,25 @@ public sealed class Trainer : IDisposable
         }
     }
 
+    /// <summary>What rank 0 read, to the others: weights, running statistics, the optimiser's state, the step.</summary>
+    private bool ShareState(ICollective ranks, bool resumed)
+    {
+        ranks.Same(Encoding.UTF8.GetBytes(ConfigKeys.Write(_config)), "configuration");
+        double[] head = [Step, _bestStep, _bestLoss, resumed ? 1 : 0];
+        ranks.Broadcast(MemoryMarshal.AsBytes(head.AsSpan()));
+        (Step, _bestStep, _bestLoss) = ((long)head[0], (long)head[1], head[2]);
+        _optimiser.Steps = Step;
+        if (head[3] == 0) return false;
+        foreach (var (_, p) in _model.NamedParameters()) ranks.Broadcast(p.Value);
+        foreach (var (_, value) in _optimiser.State()) ranks.Broadcast(value);
+        return true;
+    }
+
     /// <summary>Steps done.</summary>
     public long Step { get; private set; }
+
+    /// <summary>Step of the newest checkpoint, or null.</summary>
+    public long? LastSaved { get; private set; }
 
     /// <summary>True where the run went on from a checkpoint.</summary>
     public bool Resumed => _resumed;
@@ -126,36 +160,40 @@ public sealed class Trainer : IDisposable
     public TrainEnd Run(TrainLimits? limits = null, Action<TrainProgress>? report = null, CancellationToken cancel = default)
     {
         limits ??= new();
-        long start = _clock.GetTimestamp(), saved = _resumed ? Step : -1;
-        _folder.SaveConfig(_config);
-        using var log = new RunLog(_folder.LogPath, Step);
-        using var events = new TensorBoard(_folder.EventsPath, Step, _clock);
+        long start = _clock.GetTimestamp();
+        _folder?.SaveConfig(_config);
+        using var log = _folder is null ? null : new RunLog(_folder.LogPath, Step);
+        using var events = _folder is null ? null : new TensorBoard(_folder.EventsPath, Step, _clock);
         while (Step < _config.Steps)
         {
-            bool limit = Step >= limits.StopAt || _clock.GetElapsedTime(start) >= limits.Time;
-            if (limit || cancel.IsCancellationRequested)
+            bool limit = Step >= limits.StopAt || _clock.GetElapsedTime(start) >= limits.Time, cancelled = cancel.IsCancellationRequested;
+            // Ranks stop together, after the same step.
+            if (_ranks is not null) (limit, cancelled) = (_ranks.Any(limit), _ranks.Any(cancelled));
+            if (limit || cancelled)
             {
-                Save(log, ref saved);
-                return cancel.IsCancellationRequested ? TrainEnd.Interrupted : TrainEnd.Stopped;
+                Save(log);
+                return cancelled ? TrainEnd.Interrupted : TrainEnd.Stopped;
             }
             var progress = Advance(log, events);
             report?.Invoke(progress);
-            if (_config.CheckpointEvery > 0 && Step % _config.CheckpointEvery == 0) Save(log, ref saved);
+            if (_config.CheckpointEvery > 0 && Step % _config.CheckpointEvery == 0) Save(log);
         }
-        Save(log, ref saved);
-        TrainCheckpoint.Export(_model, _optimiser, Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(_folder.Path)))).SaveHuggingFace(_folder.FinalPath);
+        Save(log);
+        if (_folder is not null) TrainCheckpoint.Export(_model, _optimiser, Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(_folder.Path)))).SaveHuggingFace(_folder.FinalPath);
         return TrainEnd.Finished;
     }
 
-    private void Save(RunLog log, ref long saved)
+    private void Save(RunLog? log)
     {
-        if (saved == Step) return;
-        log.Save();
-        _folder.Save(_model, _optimiser, new(Step, _config, _bestStep, _bestLoss));
-        saved = Step;
+        if (LastSaved == Step) return;
+        log?.Save();
+        _folder?.Save(_model, _optimiser, new(Step, _config, _bestStep, _bestLoss));
+        // What the others say of the last checkpoint is true only when it is there.
+        _ranks?.Barrier();
+        LastSaved = Step;
     }
 
-    private TrainProgress Advance(RunLog log, TensorBoard events)
+    private TrainProgress Advance(RunLog? log, TensorBoard? events)
     {
         var weights = _config.WeightsAt(Step);
         double factor = _config.Rates.Factor(Step);
@@ -167,6 +205,7 @@ public sealed class Trainer : IDisposable
             batches[a] = [.. Enumerable.Range(0, _config.VirtualRanks).Select(r => Batch(_training, (Step * _config.Accumulate + a) * _config.VirtualRanks + r, 0))];
             parts[a] = _step.Run(batches[a], weights, 1.0 / _config.Accumulate);
         }
+        _step.Reduce();
         var losses = Mean(parts);
         double norm = _optimiser.GradientNorm();
         if (!double.IsFinite(losses.Total) || !double.IsFinite(norm)) throw Diverged(batches, weights, losses.Total, norm);
@@ -174,8 +213,8 @@ public sealed class Trainer : IDisposable
         Step++;
         var validation = _validation is not null && _validationBatches > 0 && _config.ValidateEvery > 0 && Step % _config.ValidateEvery == 0 ? Validate(weights) : null;
         double rate = _config.ModelRate * factor;
-        log.Add(json => Describe(json, losses, rate, norm, validation));
-        events.Add(Step, [.. Scalars(losses, rate, norm, validation)]);
+        log?.Add(json => Describe(json, losses, rate, norm, validation));
+        events?.Add(Step, [.. Scalars(losses, rate, norm, validation)]);
         long nucleotides = batches.Sum(ranks => ranks.Sum(b => b.Pairs.Lengths.Sum(l => (long)l)));
         return new(Step, losses, nucleotides, validation);
     }
@@ -203,14 +242,17 @@ public sealed class Trainer : IDisposable
     private DivergedException Diverged(TrainBatch[][] batches, in LossWeights weights, double loss, double norm)
     {
         string where = string.Create(CultureInfo.InvariantCulture, $"the loss is {loss} and the norm of the gradients {norm}");
-        var search = new NonFinite(_model, _step);
-        for (int a = 0; a < batches.Length; a++)
+        // One process looks alone; the others wait for its word.
+        using var alone = _ranks is null ? null : new PretrainStep(_model, _store, _config.Step with { MicroPairs = _config.MicroPairs > 0 ? _config.MicroPairs : Math.Max(2, _config.Pairs.Pairs / _ranks.Ranks) });
+        var step = alone ?? _step;
+        var search = new NonFinite(_model, step);
+        for (int a = 0; a < batches.Length && _folder is not null; a++)
         {
             try
             {
                 if (search.Parameter() is { } broken) where = $"parameter {broken} is not finite";
                 _model.ClearGrads();
-                _step.Run(batches[a], weights, 1, search.Look);
+                step.Run(batches[a], weights, 1, search.Look);
             }
             catch (NonFinite.FoundException found)
             {
@@ -219,7 +261,7 @@ public sealed class Trainer : IDisposable
             }
         }
         return new($"step {Step + 1} (batch {Step * _config.Accumulate * _config.VirtualRanks}): {where}; nothing was written" +
-            (_folder.Newest is { } newest ? $", the last checkpoint is that of step {newest.Step}" : ", there is no checkpoint yet") + "; lower the learning rate, or set optimiser.clip_norm");
+            (_folder?.Newest is { } newest ? $", the last checkpoint is that of step {newest.Step}" : ", there is no checkpoint yet") + "; lower the learning rate, or set optimiser.clip_norm");
     }
 
     private void Describe(Utf8JsonWriter json, StepLosses losses, double rate, double norm, ValidationResult? validation)

@@ -96,6 +96,7 @@ public sealed unsafe class ShimChild
         Shims.Connect(folder, "libcuda.so.1", typeof(DriverFunctions));
         Shims.Connect(folder, "libnvrtc.so.12", typeof(NvrtcFunctions));
         Shims.Connect(folder, "libcublas.so.12", typeof(CublasFunctions));
+        Shims.Connect(folder, "libnccl.so.2", typeof(NcclFunctions));
         CublasFunctions.CreateStatus = int.Parse(Variable(CublasStart));
         return sim;
     }

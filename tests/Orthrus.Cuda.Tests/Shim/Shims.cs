@@ -11,8 +11,8 @@ namespace Orthrus.Cuda.Tests.Shim;
 /// <summary>Builds the C libraries and, inside the child process, gives their functions something to call.</summary>
 internal static unsafe class Shims
 {
-    /// <summary>A new folder with libcuda.so.1 and, where asked for, libnvrtc.so.12 and libcublas.so.12; skips the test where there is no compiler.</summary>
-    internal static string Build(bool driver = true, string? nvrtc = null, bool cublas = false)
+    /// <summary>A new folder with libcuda.so.1 and, where asked for, libnvrtc.so.12, libcublas.so.12 and libnccl.so.2; skips the test where there is no compiler.</summary>
+    internal static string Build(bool driver = true, string? nvrtc = null, bool cublas = false, string? nccl = null)
     {
         if (!OperatingSystem.IsLinux() || Shell.Find("gcc") is null) Assert.Skip("needs gcc on Linux");
         if (CudaImages.Embedded(CudaSource.BuiltIn("unary"), 90, false) is null) Assert.Skip("the embedded PTX of unary.cu is older than its source: compile cuda/ptx anew");
@@ -20,6 +20,7 @@ internal static unsafe class Shims
         if (driver) Compile("driver.c", "libcuda.so.1", []);
         if (nvrtc is not null) Compile("nvrtc.c", "libnvrtc.so.12", nvrtc == "old" ? ["-DOLD"] : []);
         if (cublas) Compile("cublas.c", "libcublas.so.12", []);
+        if (nccl is not null) Compile("nccl.c", "libnccl.so.2", nccl == "old" ? ["-DOLD"] : []);
         return folder;
 
         void Compile(string source, string library, string[] defines)

@@ -11,7 +11,25 @@ public class TrajectoryGoldenTests
     public static IEnumerable<TheoryDataRow<string, string>> Cases(string op) => GoldenRun.Rows("train", op);
 
     [Theory, MemberData(nameof(Cases), "train_cl")]
-    public void Pre_training(string name, string dtype)
+    public void Pre_training(string name, string dtype) => PreTrain(name, dtype, null);
+
+    public static IEnumerable<TheoryDataRow<string, string, int>> SharedCases() =>
+        from row in Cases("train_cl") from ranks in new[] { 2, 4 } where row.Data.Item2 == "f64" && !(GoldenCase.Find("train", row.Data.Item1).HasAttr("sequence_head_body") && !GoldenCase.Find("train", row.Data.Item1).HasAttr("world"))
+        select new TheoryDataRow<string, string, int>(row.Data.Item1, row.Data.Item2, ranks);
+
+    /// <summary>The same numbers where several processes share a step: pairs of one batch, or the batches of virtual ranks. Batch norms at positions see a process's own pairs, so those cases are left out.</summary>
+    [Theory, MemberData(nameof(SharedCases))]
+    public void Pre_training_shared_by_processes(string name, string dtype, int processes)
+    {
+        if (GoldenCase.Find("train", name) is var c && c.HasAttr("world")) processes = Math.Min(processes, c.Int("world"));
+        Ranks.ThreadRanks.Run(processes, ranks =>
+        {
+            PreTrain(name, dtype, ranks);
+            return 0;
+        });
+    }
+
+    private static void PreTrain(string name, string dtype, ICollective? ranks)
     {
         var c = GoldenCase.Find("train", name);
         using var run = new GoldenRun(c, dtype);
@@ -26,7 +44,7 @@ public class TrajectoryGoldenTests
         {
             Contrastive = new() { Tau = c.Double("tau"), Form = c.Text("form") == "joint" ? Dcl.Form.Joint : Dcl.Form.SumOfLogs },
             PairWeights = Weights(c, dual), Gather = GatherGradient.OwnRank,
-        });
+        }, ranks);
         using var optimiser = Optimiser(c, run, model.Groups(c.Double("model_lr"), c.Double("model_wd"), c.Double("head_lr"), c.Double("head_wd")));
         var schedule = new LearningRateSchedule(LearningRateKind.WarmupCosine, c.Int("total_steps"));
         var weights = new LossWeights(masked ? c.Double("cl_weight") : 1, masked ? c.Double("mlm_weight") : 0, 0);
@@ -37,6 +55,7 @@ public class TrajectoryGoldenTests
             model.ClearGrads();
             TrainBatch[] batches = [.. Enumerable.Range(0, world).Select(r => run.Batch(world == 1 ? $"step{t}." : $"step{t}.rank{r}.", masked))];
             var losses = step.Run(batches, weights);
+            step.Reduce();
             Note(history, c, losses, masked, dual, world);
             After(run, model, optimiser, schedule, t, history);
         }
