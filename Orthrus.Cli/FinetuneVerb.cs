@@ -75,12 +75,13 @@ internal static class FinetuneVerb
         var resamples = new Option<int>("--bootstrap") { HelpName = "N", Description = "resamples of the intervals; 0 for none", DefaultValueFactory = _ => 1000 };
         var units = Text("--bootstrap-units", "COLUMN", "resample groups of this column instead of rows");
         var name = Text("--name", "NAME", "name of the task (default: the table's)");
+        var device = DeviceOption.Create();
         var threads = Number("--threads", "N", "worker threads (default: all cores); never changes the numbers");
         var quiet = new Option<bool>("--quiet") { Description = "no progress on stderr" };
         var command = new Command("finetune", Help)
         {
             model, scratch, task, target, output, preset, kind, sequence, split, groups, random, splitSeed, cds, blank, freeze, lora, alpha, matrices, few, rate, headRate, decay, schedule, warmup, clipNorm, clipValue,
-            batch, epochs, steps, every, patience, width, layers, standardise, length, crop, seed, test, baselines, resamples, units, name, threads, quiet,
+            batch, epochs, steps, every, patience, width, layers, standardise, length, crop, seed, test, baselines, resamples, units, name, device, threads, quiet,
         };
         command.SetAction(r =>
         {
@@ -108,7 +109,7 @@ internal static class FinetuneVerb
                 Model = r.GetValue(model)!, FromScratch = r.GetValue(scratch), Task = r.GetValue(task), Targets = List(r.GetValue(target), "--target"), Output = r.GetValue(output), Preset = chosen, Options = o,
                 Sequence = r.GetValue(sequence)!, SplitColumn = r.GetValue(split), Groups = r.GetValue(groups), RandomSplit = r.GetValue(random), SplitSeed = r.GetValue(splitSeed), Policy = policy,
                 Baselines = r.GetResult(baselines) is null ? [] : r.GetValue(baselines) is { } named ? Baselines(named) : FinetuneRequest.AllBaselines,
-                Resamples = r.GetValue(resamples), Units = r.GetValue(units), Name = r.GetValue(name), Threads = r.GetValue(threads), Quiet = r.GetValue(quiet),
+                Resamples = r.GetValue(resamples), Units = r.GetValue(units), Name = r.GetValue(name), Device = DeviceOption.Parse(r.GetValue(device)!), Threads = r.GetValue(threads), Quiet = r.GetValue(quiet),
             };
             var command = new FinetuneCommand(request.Checked(), CliHost.Of(r));
             Interrupt.Patience = Patience;

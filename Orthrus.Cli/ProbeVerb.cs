@@ -52,12 +52,13 @@ internal static class ProbeVerb
         var resamples = new Option<int>("--bootstrap") { HelpName = "N", Description = "resamples of the intervals; 0 for none", DefaultValueFactory = _ => 1000 };
         var units = Text("--bootstrap-units", "COLUMN", "resample groups of this column instead of rows");
         var seed = new Option<uint>("--seed") { HelpName = "N", Description = "seed of the resamples, and of a retrieval's draws", DefaultValueFactory = _ => 0 };
+        var device = DeviceOption.Create();
         var threads = new Option<int?>("--threads") { HelpName = "N", Description = "worker threads (default: all cores)" };
         var quiet = new Option<bool>("--quiet") { Description = "no progress and no remarks on stderr" };
         var command = new Command("probe", Help)
         {
             model, task, target, kind, sequence, split, groups, random, seeds, test, baselines, cds, blank, retrieval, transcripts, table, candidates, json, csv, name,
-            embeddings, resamples, units, seed, threads, quiet,
+            embeddings, resamples, units, seed, device, threads, quiet,
         };
         command.SetAction(r =>
         {
@@ -72,7 +73,7 @@ internal static class ProbeVerb
                 Policy = r.GetValue(blank) ? CdsPolicy.Blank : r.GetValue(cds) == "longest-orf" ? CdsPolicy.LongestOrf : CdsPolicy.Annotated,
                 Retrieval = r.GetValue(retrieval), Transcripts = r.GetValue(transcripts), Table = r.GetValue(table), Candidates = r.GetValue(candidates),
                 Json = r.GetValue(json), Csv = r.GetValue(csv), Name = r.GetValue(name), Embeddings = r.GetValue(embeddings),
-                Resamples = r.GetValue(resamples), Units = r.GetValue(units), Seed = r.GetValue(seed), Threads = r.GetValue(threads), Quiet = r.GetValue(quiet),
+                Resamples = r.GetValue(resamples), Units = r.GetValue(units), Seed = r.GetValue(seed), Device = DeviceOption.Parse(r.GetValue(device)!), Threads = r.GetValue(threads), Quiet = r.GetValue(quiet),
             };
             if (r.GetValue(blank) && r.GetResult(cds) is { Implicit: false } && request.Policy == CdsPolicy.Blank && r.GetValue(cds) == "longest-orf")
                 throw new UsageException("--blank-tracks and --cds longest-orf exclude each other");

@@ -38,13 +38,15 @@ internal static class TrainVerb
         var output = new Option<string?>("--output", "-o") { HelpName = "RUN", Description = "folder of the run" };
         var steps = new Option<long?>("--steps") { HelpName = "N", Description = "updates of the run (run.steps)" };
         var seed = new Option<ulong?>("--seed") { HelpName = "S", Description = "seed of everything random (run.seed)" };
+        var device = DeviceOption.Create();
+        var gemm = GemmOption.Create("who multiplies matrices on a GPU: cuBLAS where it is found (default, auto), or own kernels");
         var threads = new Option<int?>("--threads") { HelpName = "T", Description = "worker threads (default: all cores, divided among the processes that share them); never changes the numbers" };
         var resume = new Option<bool>("--resume") { Description = "go on with the run in RUN; from the start where it has no checkpoint yet" };
         var stopAt = new Option<long?>("--stop-at") { HelpName = "N", Description = "stop when N updates are done in all, with a checkpoint; --resume goes on" };
         var minutes = new Option<double?>("--max-minutes") { HelpName = "M", Description = "stop after M minutes, with a checkpoint; --resume goes on" };
         var print = new Option<bool>("--print-config") { Description = "print the configuration as YAML and end" };
         var quiet = new Option<bool>("--quiet") { Description = "no progress on stderr" };
-        var command = new Command("train", Help) { corpus, preset, config, set, output, steps, seed, threads, resume, stopAt, minutes, print, quiet };
+        var command = new Command("train", Help) { corpus, preset, config, set, output, steps, seed, device, gemm, threads, resume, stopAt, minutes, print, quiet };
         command.SetAction(r =>
         {
             var host = CliHost.Of(r);
@@ -78,7 +80,12 @@ internal static class TrainVerb
                 if (r.GetValue(stopAt) is < 1) throw new UsageException("--stop-at takes a number of updates, at least 1");
                 if (r.GetValue(minutes) is { } m && !(m > 0 && m < 1e6)) throw new UsageException("--max-minutes takes minutes above 0");
                 var limits = new TrainLimits { StopAt = r.GetValue(stopAt), Time = r.GetValue(minutes) is { } limit ? TimeSpan.FromMinutes(limit) : null };
-                return Run(chosen, path, run, r.GetValue(threads) ?? job?.Threads ?? Environment.ProcessorCount, r.GetValue(resume), limits, r.GetValue(quiet) || job is { Rank: > 0 }, host, job);
+                var where = DeviceOption.Parse(r.GetValue(device)!);
+                var multiplier = GemmOption.Parse(r.GetValue(gemm));
+                var target = where.Resolve(chosen.DType == DType.F64 ? "run.dtype f64" : r.GetValue(threads) is not null ? "--threads" : null, chosen.DType == DType.BF16 ? "run.dtype bf16" : multiplier is not null ? GemmOption.Name : null);
+                // Each rank of a machine has a GPU of its own.
+                if (job is not null && target.Place == DevicePlace.Cuda && where.Text is "auto" or "cuda") target = target with { Ordinal = job.LocalRank };
+                return Run(chosen, path, run, target, multiplier, r.GetValue(threads) ?? job?.Threads ?? Environment.ProcessorCount, r.GetValue(resume), limits, r.GetValue(quiet) || job is { Rank: > 0 }, host, job);
             }
         });
         return command;
@@ -107,12 +114,15 @@ internal static class TrainVerb
         }
     }
 
-    private static int Run(TrainConfig config, string corpus, string run, int threads, bool resume, TrainLimits limits, bool quiet, CliHost host, RankJob? job)
+    private static int Run(TrainConfig config, string corpus, string run, DeviceTarget target, GemmBackend? gemm, int threads, bool resume, TrainLimits limits, bool quiet, CliHost host, RankJob? job)
     {
-        if (config.DType == DType.BF16) throw new UsageException("run.dtype bf16 is for GPUs; use f32 on the CPU");
         OutputGuard.Refuse(run, [run], [corpus]);
         Interrupt.Patience = Patience;
-        using var device = new CpuDevice(threads);
+        using var gpu = target.Open();
+        using var cpu = gpu is null ? new CpuDevice(threads) : null;
+        Device device = gpu?.Device ?? (Device)cpu!;
+        if (gpu is not null && gemm is { } multiplier) gpu.Device.Gemm = multiplier;
+        if (!quiet && gpu is not null) host.Error.WriteLine(target.Line(gpu.Device.Description));
         using var file = CorpusFile.Open(corpus);
         var pairs = config.Pairs with { Seed = config.Seed };
         PairSource[] sources = config.ByRank
@@ -130,7 +140,7 @@ internal static class TrainVerb
             var progress = new TrainReport(host.Error, host.Interactive, quiet, config.Steps, trainer.Step, TimeProvider.System);
             if (!quiet)
             {
-                if (job is not null) host.Error.WriteLine($"{job.Description}, {ranks!.Name}, {threads} thread{(threads == 1 ? "" : "s")} each");
+                if (job is not null) host.Error.WriteLine($"{job.Description}, {ranks!.Name}, {(gpu is null ? $"{threads} thread{(threads == 1 ? "" : "s")} each" : "a GPU each")}");
                 host.Error.WriteLine(string.Create(CultureInfo.InvariantCulture,
                     $"{config.Width} x {config.Layers}, {config.Tracks} tracks, {trainer.Model.ParameterCount():N0} parameters; {sources.Sum(s => s.Keys):N0} transcripts, {batches:N0} batches an epoch; {(trainer.Resumed ? $"going on at step {trainer.Step}" : "from the start")}"));
                 if (validation is null && config.ValidateEvery > 0) host.Error.WriteLine("no validation: the corpus has no validation pairs for it");

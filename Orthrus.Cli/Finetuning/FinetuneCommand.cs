@@ -20,14 +20,17 @@ internal sealed class FinetuneCommand(FinetuneRequest request, CliHost host)
     /// <summary>Runs and returns the exit code.</summary>
     internal int Run()
     {
-        using var device = new CpuDevice(request.Threads ?? 0);
+        var target = request.Device.Resolve(request.Threads is not null ? "--threads" : null);
+        using var gpu = target.Open();
+        using var cpu = new CpuDevice(request.Threads ?? 0);
+        if (gpu is not null) Say(target.Line(gpu.Device.Description));
         var table = Table();
         var start = TaskModel.Load(request.Model, table.HasTracks || request.Policy != CdsPolicy.Annotated, request.Task!);
         if (request.FromScratch) start = OrthrusModel.Create(start.Config, request.Options.Seed);
         long step = 0;
         try
         {
-            using var tuner = Open(start, table, device);
+            using var tuner = Open(start, table, gpu?.Device ?? (Device)cpu);
             Describe(start, table, tuner);
             Directory.CreateDirectory(Folder);
             WholeFile.Write(Path.Combine(Folder, "options.json"), Options(start, tuner));
@@ -41,7 +44,7 @@ internal sealed class FinetuneCommand(FinetuneRequest request, CliHost host)
             }, host.Cancel);
             report.Clear();
             Say(string.Create(CultureInfo.InvariantCulture, $"{result.Steps:N0} steps{(result.StoppedEarly ? ", stopped early" : "")}; best after step {result.Best.Step:N0}: validation {result.Best.Metric} {result.Best.Score:F4}"));
-            var rows = Measure(start, result, device);
+            var rows = Measure(start, result, cpu, gpu?.Device);
             WholeFile.Write(Path.Combine(Folder, "metrics.json"), ProbeReport.Json(rows));
             // Last: a folder with final/ is a run that is whole.
             result.Model.SaveHuggingFace(request.Final);
@@ -81,7 +84,7 @@ internal sealed class FinetuneCommand(FinetuneRequest request, CliHost host)
         return table.With(new ThreeWaySplit(At(drawn.Train), At(drawn.Validation), At(drawn.Test)));
     }
 
-    private FineTuner Open(OrthrusModel start, ProbeTable table, CpuDevice device)
+    private FineTuner Open(OrthrusModel start, ProbeTable table, Device device)
     {
         try
         {
@@ -102,12 +105,12 @@ internal sealed class FinetuneCommand(FinetuneRequest request, CliHost host)
             $"{start.Name}, {start.Config.DModel} x {start.Config.NLayer}, {start.Config.NTracks} tracks; {tuner.Kind.ToString().ToLowerInvariant()} of {string.Join(", ", table.Targets)}; {tuner.TrainingRows:N0} training and {tuner.ValidationRows:N0} validation rows; {tuner.TrainedParameters:N0} parameters trained; up to {tuner.Steps:N0} steps"));
     }
 
-    private IReadOnlyList<ProbeRow> Measure(OrthrusModel start, FineTuneResult result, CpuDevice device)
+    private IReadOnlyList<ProbeRow> Measure(OrthrusModel start, FineTuneResult result, CpuDevice device, CudaDevice? gpu)
     {
         var features = new List<FeatureSet>();
         foreach (string name in request.Baselines)
             features.Add(name == FinetuneRequest.Probe
-                ? FeatureSet.Of(start.Name + " probe", Embeddings.Get(start, result.Table.Transcripts, null, request.Threads ?? 0, _ => host.Cancel.ThrowIfCancellationRequested()))
+                ? FeatureSet.Of(start.Name + " probe", Embeddings.Get(start, result.Table.Transcripts, null, request.Threads ?? 0, _ => host.Cancel.ThrowIfCancellationRequested(), gpu))
                 : FeatureSet.Baseline(name, result.Table.Transcripts));
         var options = new ProbeOptions { Task = request.TaskName, Kind = KindOf(result), Test = request.Options.Test, Resamples = request.Resamples, BootstrapSeed = request.Options.Seed };
         return Probe.Run(result.Table, [new RowPredictions(start.Name + FineTuner.Suffix, result.Predictions)], features, options, device, _ => { }, host.Cancel);

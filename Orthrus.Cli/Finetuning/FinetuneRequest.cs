@@ -31,6 +31,7 @@ internal sealed record FinetuneRequest
     internal string? Units { get; init; }
     internal string? Name { get; init; }
     internal int? Threads { get; init; }
+    internal DeviceChoice Device { get; init; } = DeviceOption.Parse("auto");
     internal bool Quiet { get; init; }
 
     internal bool Draws => Groups is not null || RandomSplit;

@@ -11,10 +11,15 @@ internal sealed class ProbeCommand(ProbeRequest request, CliHost host)
 {
     private const string DefaultSplit = "split", NoSplit = "none";
 
+    private OpenDevice? _gpu;
+
     /// <summary>Runs and returns the exit code.</summary>
     internal int Run()
     {
+        var target = request.Device.Resolve();
+        using var gpu = _gpu = target.Open();
         using var device = new CpuDevice(request.Threads ?? 0);
+        if (gpu is not null) Say(target.Line(gpu.Device.Description));
         var rows = request.Retrieval ? Retrieve() : ProbeTask(device);
         foreach (string line in ProbeReport.Lines(rows)) host.Output.WriteLine(line);
         host.Output.Flush();
@@ -103,7 +108,7 @@ internal sealed class ProbeCommand(ProbeRequest request, CliHost host)
             host.Cancel.ThrowIfCancellationRequested();
             done += t.Length;
             progress.Tick(++records, done, done);
-        }));
+        }, _gpu?.Device));
         progress.Clear();
         Say(embeddings.Cached ? $"{name}: embeddings from {(file is null ? "the cache" : file)}" : $"{name}: {records:N0} embedded, {done:N0} nt, {Progress.Duration(progress.Elapsed)}, {Progress.Rate(done, progress.Elapsed)}");
         return FeatureSet.Of(name, embeddings);

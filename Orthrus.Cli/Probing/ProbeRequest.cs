@@ -35,6 +35,8 @@ internal sealed record ProbeRequest
     internal string? Units { get; init; }
     internal uint Seed { get; init; }
     internal int? Threads { get; init; }
+    /// <summary>Where embeddings are computed; the linear algebra is the CPU's.</summary>
+    internal DeviceChoice Device { get; init; } = DeviceOption.Parse("auto");
     internal bool Quiet { get; init; }
 
     /// <summary>Whether splits are drawn and not read.</summary>

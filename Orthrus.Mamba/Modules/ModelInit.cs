@@ -78,6 +78,7 @@ public static class ModelInit
     private static void Set(Parameter p, float[] values)
     {
         if (p.Value.DType == DType.F32) p.Value.CopyFrom<float>(values);
+        else if (p.Value.DType == DType.BF16) p.Value.CopyFrom<BFloat16>(Array.ConvertAll(values, v => (BFloat16)v));
         else p.Value.CopyFrom<double>(Array.ConvertAll(values, v => (double)v));
     }
 

@@ -52,7 +52,7 @@ public sealed class FineTuner : IDisposable
 
     private readonly OrthrusModel _start;
     private readonly FineTuneOptions _options;
-    private readonly CpuDevice _device;
+    private readonly Device _device;
     private readonly FineTuneData _data;
     private readonly FineTuneBatches _batches;
     private readonly ParameterStore _store;
@@ -72,10 +72,10 @@ public sealed class FineTuner : IDisposable
     /// <param name="options">How.</param>
     /// <param name="device">Where; it stays open.</param>
     /// <param name="remark">Receives what people should know: rows left out, labels with one class only. Null for nobody.</param>
-    /// <param name="dtype">F32, or F64 for checking.</param>
+    /// <param name="dtype">F32, or on the CPU F64 for checking.</param>
     /// <exception cref="ArgumentException">Options that make no sense.</exception>
     /// <exception cref="InputDataException">The rows cannot be trained on.</exception>
-    public FineTuner(OrthrusModel start, ProbeTable table, FineTuneOptions options, CpuDevice device, ProbeRemark? remark = null, DType dtype = DType.F32)
+    public FineTuner(OrthrusModel start, ProbeTable table, FineTuneOptions options, Device device, ProbeRemark? remark = null, DType dtype = DType.F32)
     {
         ArgumentNullException.ThrowIfNull(start);
         ArgumentNullException.ThrowIfNull(table);
@@ -203,12 +203,14 @@ public sealed class FineTuner : IDisposable
         return part;
     }
 
+    private int Threads => _device is CpuDevice cpu ? cpu.Workers.Threads : 0;
+
     /// <summary>Vectors of all rows that are used, by an encoder that will not change: from the cache of <see cref="Embeddings"/> where they are known.</summary>
     private double[] EmbedOnce(CancellationToken cancel)
     {
         int[] rows = [.. Enumerable.Range(0, _data.Table.Rows).Where(r => _data.Table.PartOf(r) != Part.None)];
         if (_store.DType == DType.F64) return Embed(rows, cancel);
-        var found = Embeddings.Get(_start, [.. rows.Select(r => _data.Table.Transcripts[r] with { Tracks = _data.Tracks(r) })], null, _device.Workers.Threads, _ => cancel.ThrowIfCancellationRequested());
+        var found = Embeddings.Get(_start, [.. rows.Select(r => _data.Table.Transcripts[r] with { Tracks = _data.Tracks(r) })], null, Threads, _ => cancel.ThrowIfCancellationRequested(), _device as CudaDevice);
         var vectors = new double[_data.Table.Rows * found.Width];
         for (int i = 0; i < rows.Length; i++)
             for (int d = 0; d < found.Width; d++) vectors[rows[i] * found.Width + d] = found.Values[i * found.Width + d];
@@ -221,7 +223,7 @@ public sealed class FineTuner : IDisposable
         int width = _start.Config.DModel;
         var vectors = new double[_data.Table.Rows * width];
         var weights = _model.Encoder.NamedParameters().ToDictionary(p => p.Key, p => p.Value);
-        using var embedder = new Embedder(_start.Config, name => weights[name].Value.ToDoubles(), new EmbedderOptions { Threads = _device.Workers.Threads, DType = _store.DType });
+        using var embedder = new Embedder(_start.Config, name => weights[name].Value.ToDoubles(), new EmbedderOptions { Threads = Threads, Device = _device as CudaDevice, DType = _store.DType });
         foreach (var e in embedder.EmbedAll(rows, _data.Tracks))
         {
             cancel.ThrowIfCancellationRequested();

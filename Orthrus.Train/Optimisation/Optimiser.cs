@@ -83,8 +83,8 @@ public sealed class Optimiser : IDisposable
         }
     }
 
-    /// <summary>Running means of the weights by parameter name; empty without them.</summary>
-    internal IReadOnlyDictionary<string, Tensor> Ema => _slots.Where(s => !s.Ema.IsNone).ToDictionary(s => s.Name, s => s.Ema);
+    /// <summary>By parameter name the weights that are the result: running means where there are any, else master copies.</summary>
+    internal IReadOnlyDictionary<string, Tensor> Result => _slots.ToDictionary(s => s.Name, s => s.Ema.IsNone ? s.Master : s.Ema);
 
     /// <summary>Norm of all gradients together, before any clipping.</summary>
     public double GradientNorm()

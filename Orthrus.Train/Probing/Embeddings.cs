@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Text;
 using Orthrus.Mamba;
 using Orthrus.Rna;
+using Orthrus.Tensor;
 
 namespace Orthrus.Train.Probing;
 
@@ -42,16 +43,17 @@ public sealed class Embeddings
     /// <param name="transcripts">What to embed.</param>
     /// <param name="file">The file to use; it must be of this model and input where it exists. Null: the cache, where a damaged or missing file is computed anew.</param>
     /// <param name="threads">Threads; 0 for one per processor.</param>
+    /// <param name="gpu">The CUDA device to compute on; null for the CPU.</param>
     /// <param name="advance">Called with every transcript that was embedded; may throw to stop.</param>
     /// <exception cref="InputDataException">The named file is of something else or damaged, or an embedding is not finite.</exception>
     /// <exception cref="IOException">The named file cannot be written.</exception>
-    public static Embeddings Get(OrthrusModel model, IReadOnlyList<Transcript> transcripts, string? file, int threads, Action<Transcript> advance)
+    public static Embeddings Get(OrthrusModel model, IReadOnlyList<Transcript> transcripts, string? file, int threads, Action<Transcript> advance, CudaDevice? gpu = null)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(transcripts);
         ArgumentNullException.ThrowIfNull(advance);
-        using var embedder = new Embedder(model, new EmbedderOptions { Threads = threads });
-        string key = Key(model, embedder.Width, transcripts), path = file ?? Path.Combine(Folder(), key[..40] + ".safetensors");
+        using var embedder = new Embedder(model, new EmbedderOptions { Threads = threads, Device = gpu });
+        string key = Key(model, gpu is null ? $"{embedder.Width}" : gpu.Name, transcripts), path = file ?? Path.Combine(Folder(), key[..40] + ".safetensors");
         int width = embedder.Dimension;
         if (Read(path, key, transcripts.Count, width, mustFit: file is not null) is { } known) return new Embeddings(known, width, cached: true);
         var values = new float[checked(transcripts.Count * width)];
@@ -69,11 +71,11 @@ public sealed class Embeddings
     }
 
     // Everything on which the numbers depend. A 4-track model does not read the marks.
-    private static string Key(OrthrusModel model, int vectorBits, IReadOnlyList<Transcript> transcripts)
+    private static string Key(OrthrusModel model, string arithmetic, IReadOnlyList<Transcript> transcripts)
     {
         var sum = new Sha256();
         var c = model.Config;
-        sum.Append(Encoding.UTF8.GetBytes($"orthrus embeddings 1\n{model.Sha256}\n{c.DModel} {c.NLayer} {c.NTracks} {c.Bidirectional}\nf32 mean {vectorBits}\n"));
+        sum.Append(Encoding.UTF8.GetBytes($"orthrus embeddings 1\n{model.Sha256}\n{c.DModel} {c.NLayer} {c.NTracks} {c.Bidirectional}\nf32 mean {arithmetic}\n"));
         byte mask = c.NTracks == 4 ? TrackByte.Bases : byte.MaxValue;
         var length = new byte[4];
         foreach (var t in transcripts)

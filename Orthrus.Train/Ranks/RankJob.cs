@@ -24,6 +24,7 @@ public sealed partial class RankJob : IDisposable
         RankPlace[] places = [.. facts.Select(f => new RankPlace(f[0], int.Parse(f[1], CultureInfo.InvariantCulture)))];
         // Ranks that may run on the same cores share them.
         int sharing = facts.Count(f => f[0] == facts[mpi.Rank][0] && f[2] == facts[mpi.Rank][2]);
+        LocalRank = facts.Take(mpi.Rank).Count(f => f[0] == facts[mpi.Rank][0]);
         Threads = Math.Max(1, Environment.ProcessorCount / sharing);
         _guard = RankGuard.Open(mpi, places, report, End, out string? why);
         if (_guard is null && mpi.Rank == 0) report($"the ranks cannot watch each other over TCP ({why}): only the launcher notices one that dies");
@@ -35,6 +36,9 @@ public sealed partial class RankJob : IDisposable
 
     /// <summary>Number of processes.</summary>
     public int Ranks => _mpi.Ranks;
+
+    /// <summary>Number of this process among those of its machine, from 0.</summary>
+    public int LocalRank { get; }
 
     /// <summary>"4 ranks on 1 machine".</summary>
     public string Description { get; }

@@ -41,6 +41,20 @@ public sealed class FinetuneVerbTests : IDisposable
     private static string[][] Rows(string text) => [.. text.ReplaceLineEndings("\n").TrimEnd('\n').Split('\n').Select(l => l.Split('\t'))];
 
     [Fact]
+    public void A_simulated_GPU_fine_tunes_as_the_CPU_does()
+    {
+        Labelled(24);
+        double[] Losses(string device)
+        {
+            Finetune(device, "--device", device, "--epochs", "1", "--seed", "1").Succeeded();
+            return [.. File.ReadLines(Path.Combine(PathOf(device), "log.jsonl")).Select(l => JsonDocument.Parse(l).RootElement).Where(l => l.TryGetProperty("loss", out _)).Select(l => l.GetProperty("loss").GetDouble())];
+        }
+        double[] cpu = Losses("cpu"), sim = Losses("sim");
+        Assert.NotEmpty(cpu);
+        Assert.All(cpu.Zip(sim), p => Assert.Equal(p.First, p.Second, 1e-3 * Math.Abs(p.First)));
+    }
+
+    [Fact]
     public void A_frozen_encoder_learns_from_real_rows_and_predicts_new_ones()
     {
         var run = CliRun.Of("finetune", "--model", "random-mamba-6track", "--task", Example, "--target", "halflife", "-o", PathOf("run"), "--freeze", "encoder", "--seed", "1", "--baselines", "probe,kmer3", "--bootstrap", "50", "--test").Succeeded();

@@ -50,6 +50,16 @@ public sealed class ProbeVerbTests : IDisposable
     }
 
     [Fact]
+    public void Embeddings_may_come_from_a_simulated_GPU()
+    {
+        string table = Labelled("y", (gc, _) => gc.ToString("F3", CultureInfo.InvariantCulture), rows: 60);
+        Row[] On(string device) => Probe("--task", table, "--target", "y", "--model", "random-mamba-4track", "--device", device);
+        Row[] cpu = On("cpu"), sim = On("sim");
+        Assert.Equal(cpu.Select(r => r.Metric), sim.Select(r => r.Metric));
+        Assert.All(cpu.Zip(sim), p => Assert.Equal(p.First.Value!.Value, p.Second.Value!.Value, 1e-3));
+    }
+
+    [Fact]
     public void A_regression_has_its_rows_in_json_csv_and_on_stdout()
     {
         string json = _files.Out("x.json"), csv = _files.Out("x.csv");

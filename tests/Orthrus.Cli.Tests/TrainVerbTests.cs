@@ -131,6 +131,25 @@ public sealed class TrainVerbTests : IDisposable
     }
 
     [Fact]
+    public void A_simulated_GPU_trains_as_the_CPU_does()
+    {
+        double[] Losses(string run, params string[] more)
+        {
+            string[] command = [.. Command(run, 3, [.. more, "--set", "data.pairs=4", "--set", "data.crop=32", "--quiet"])];
+            int threads = Array.IndexOf(command, "--threads");
+            CliRun.Of([.. command[..threads], .. command[(threads + 2)..]]).Succeeded();
+            return [.. Log(run).Select(l => l.GetProperty("loss").GetDouble())];
+        }
+        double[] cpu = Losses("cpu", "--device", "cpu"), sim = Losses("sim", "--device", "sim"), half = Losses("half", "--device", "sim", "--set", "run.dtype=bf16", "--set", "loss.masked_bases=true", "--set", "masking.body=16");
+        Losses("again", "--device", "sim");
+        Assert.Equal(Model("sim"), Model("again"));
+        for (int i = 0; i < cpu.Length; i++) Assert.Equal(cpu[i], sim[i], 1e-4 * Math.Abs(cpu[i]));
+        Assert.All(half, l => Assert.True(double.IsFinite(l)));
+        // What is published is float32, whatever the arithmetic.
+        CliRun.Of("embed", PathOf("t.fa"), "--tracks", PathOf("t.tsv"), "--model", Path.Combine(PathOf("half"), "final"), "-o", PathOf("e.npy"), "--quiet").Succeeded();
+    }
+
+    [Fact]
     public void The_configuration_is_printed_and_can_be_read_again()
     {
         string printed = CliRun.Of("train", "--preset", "v1-6track,lower-lr", "--seed", "7", "--print-config").Succeeded().Out;
@@ -148,7 +167,11 @@ public sealed class TrainVerbTests : IDisposable
     [InlineData(2, "nearest is", "--preset", "tiny", "--set", "loss.tua=1", "--corpus", "x", "-o", "r")]
     [InlineData(2, "want KEY=VALUE", "--preset", "tiny", "--set", "loss.tau", "--corpus", "x", "-o", "r")]
     [InlineData(2, "model.tracks", "--preset", "tiny", "--set", "model.tracks=5", "--corpus", "x", "-o", "r")]
-    [InlineData(2, "bf16 is for GPUs", "--preset", "tiny", "--set", "run.dtype=bf16", "--corpus", "x", "-o", "r")]
+    [InlineData(2, "run.dtype f64 is for the CPU alone", "--preset", "tiny", "--set", "run.dtype=f64", "--device", "sim", "--corpus", "x", "-o", "r")]
+    [InlineData(2, "--threads is for the CPU alone", "--preset", "tiny", "--threads", "2", "--device", "sim", "--corpus", "x", "-o", "r")]
+    [InlineData(2, "--gemm is for GPUs alone", "--preset", "tiny", "--gemm", "own", "--device", "cpu", "--corpus", "x", "-o", "r")]
+    [InlineData(2, "--device tpu", "--preset", "tiny", "--device", "tpu", "--corpus", "x", "-o", "r")]
+    [InlineData(4, "run.dtype bf16 is for GPUs alone", "--preset", "tiny", "--set", "run.dtype=bf16", "--corpus", "x", "-o", "r")]
     [InlineData(2, "--threads 0", "--preset", "tiny", "--threads", "0", "--corpus", "x", "-o", "r")]
     [InlineData(3, "nosuch.safetensors", "--preset", "tiny", "--corpus", "nosuch.safetensors", "-o", "r")]
     public void Mistakes_are_one_line(int code, string says, params string[] args)

@@ -80,12 +80,12 @@ internal static class TrainCheckpoint
     internal static OrthrusModel Export(PretrainModel model, Optimiser optimiser, string name)
     {
         const string encoder = "model.";
-        var ema = optimiser.Ema;
+        var result = optimiser.Result;
         var state = new StateDict();
         var heads = new StateDict();
         foreach (var (key, p) in model.NamedParameters())
         {
-            var source = ema.TryGetValue(key, out var mean) ? mean : p.Value;
+            var source = result.TryGetValue(key, out var weight) ? weight : p.Value;
             if (key.StartsWith(encoder, StringComparison.Ordinal)) state.Add(Narrow(key[encoder.Length..], source));
             else heads.Add(p.Value.DType == DType.I64 ? Of(key, source) : Narrow(key, source));
         }

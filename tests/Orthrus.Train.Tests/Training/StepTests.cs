@@ -141,7 +141,7 @@ public class StepTests
                     Assert.True(double.IsFinite(optimiser.GradientNorm()));
                     optimiser.Step(1);
                 }
-                losses.AddRange(optimiser.Ema["model.norm_f.weight"].ToDoubles().Take(3));
+                losses.AddRange(optimiser.Result["model.norm_f.weight"].ToDoubles().Take(3));
                 return [.. losses];
             }
         }
