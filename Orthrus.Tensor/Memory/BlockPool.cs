@@ -1,11 +1,13 @@
+using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Orthrus.Tensor;
 
 /// <summary>
-/// Caches freed blocks by size class: steps of 512 bytes up to 1 MiB, steps of 2 MiB above. Thread-safe. When the device is out of memory
-/// all free blocks are released and the request is tried once more.
+/// Caches freed blocks by size class: steps of 512 bytes up to 1 MiB, above steps of 2 MiB or an eighth of the next lower power of two, so that batches of nearly one shape share blocks.
+/// Thread-safe. When the device is out of memory all free blocks are released and the request is tried once more. Blocks of the host are cheap to get again: there the cache and what is in use
+/// stay within five quarters of the most that has been in use at once, whatever shapes come.
 /// </summary>
 internal sealed class BlockPool(Device device)
 {
@@ -31,7 +33,7 @@ internal sealed class BlockPool(Device device)
 
     internal static long SizeClass(long bytes)
     {
-        long step = bytes <= SmallLimit ? SmallStep : LargeStep;
+        long step = bytes <= SmallLimit ? SmallStep : Math.Max(LargeStep, (long)(BitOperations.RoundUpToPowerOf2((ulong)bytes) >> 4));
         return Math.Max(step, (bytes + step - 1) / step * step);
     }
 
@@ -43,7 +45,11 @@ internal sealed class BlockPool(Device device)
             if (Arena is null || !Arena.TryTake(capacity, out var block))
             {
                 if (_free.TryGetValue(capacity, out var stack) && stack.TryPop(out block)) FreeBytes -= capacity;
-                else block = new Storage { Device = device, Capacity = capacity, Pointer = Allocate(capacity) };
+                else
+                {
+                    if (device.Kind == DeviceKind.Cpu) MakeRoom(capacity);
+                    block = new Storage { Device = device, Capacity = capacity, Pointer = Allocate(capacity) };
+                }
                 Arena?.Adopt(block);
             }
             capacity = block.Capacity;
@@ -99,6 +105,21 @@ internal sealed class BlockPool(Device device)
             foreach (var stack in _free.Values)
                 while (stack.TryPop(out var block)) device.Free(block.Pointer, block.Capacity);
             FreeBytes = 0;
+        }
+    }
+
+    private void MakeRoom(long capacity)
+    {
+        long most = Math.Max(PeakBytes, LiveBytes + capacity);
+        most += most / 4;
+        // The largest first: few of them are soon enough.
+        while (LiveBytes + FreeBytes + capacity > most && FreeBytes > 0)
+        {
+            long largest = 0;
+            foreach (var (size, stack) in _free)
+                if (stack.Count > 0 && size > largest) largest = size;
+            FreeBytes -= largest;
+            device.Free(_free[largest].Pop().Pointer, largest);
         }
     }
 

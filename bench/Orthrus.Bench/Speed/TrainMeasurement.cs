@@ -22,8 +22,14 @@ internal sealed record TrainMeasurement(double Rate, double Before, double After
 
     internal const int Length = 1000;
 
+    /// <summary>
+    /// How activations are kept: those of the whole batch, those of half of it at a time (each half runs forward and backward; gradients add up, as encoders look at records alone), or the
+    /// values between blocks alone.
+    /// </summary>
+    internal static readonly string[] Modes = ["keep", "halves", "recompute"];
+
     /// <summary>The work of a child process: warms up, runs, and prints one line of JSON.</summary>
-    /// <param name="args">Model, threads, seconds, "keep" or "recompute", "profile" or "time".</param>
+    /// <param name="args">Model, threads, seconds, one of <see cref="Modes"/>, "profile" or "time".</param>
     internal static int Child(string[] args)
     {
         var model = BenchModel.Of(args[0]);
@@ -58,9 +64,13 @@ internal sealed record TrainMeasurement(double Rate, double Before, double After
 
         void Pass()
         {
-            tape.Reset();
             encoder.ClearGrads();
-            tape.Backward([encoder.Represent(tape, tracks, lengths)], [cotangent]);
+            int rows = args[3] == "halves" ? batch / 2 : batch;
+            for (int row = 0; row < batch; row += rows)
+            {
+                tape.Reset();
+                tape.Backward([encoder.Represent(tape, tracks.Rows(row, rows), lengths.Rows(row, rows))], [cotangent.Rows(row, rows)]);
+            }
         }
 
         Dictionary<string, double> Profiled()
@@ -82,9 +92,9 @@ internal sealed record TrainMeasurement(double Rate, double Before, double After
     }
 
     /// <summary>Runs a child process and reads what it measured.</summary>
-    internal static TrainMeasurement Run(BenchModel model, int threads, double seconds, bool recompute, bool profile)
+    internal static TrainMeasurement Run(BenchModel model, int threads, double seconds, string mode, bool profile)
     {
-        string line = Measurement.Child(Environment.ProcessPath!, [.. Measurement.Self, "measure-train", model.Name, $"{threads}", seconds.ToString(CultureInfo.InvariantCulture), recompute ? "recompute" : "keep", profile ? "profile" : "time"], new Dictionary<string, string?>());
+        string line = Measurement.Child(Environment.ProcessPath!, [.. Measurement.Self, "measure-train", model.Name, $"{threads}", seconds.ToString(CultureInfo.InvariantCulture), mode, profile ? "profile" : "time"], new Dictionary<string, string?>());
         return JsonSerializer.Deserialize<TrainMeasurement>(line)!;
     }
 }
@@ -137,26 +147,26 @@ internal static class TrainSpeedCommand
         Console.WriteLine(SpeedCommand.Machine() + "; " + (peer is null ? "PyTorch: " + missing : peer.Description));
         var table = new TextTable("model", "batch", "threads", "memory mode", "nt/s", "share of FMA rate", "goal", "PyTorch nt/s", "ratio", "goal", "MiB", "PyTorch MiB", "part", "goal");
         foreach (var model in BenchModel.All.Where(m => only is null || m.Name == only))
-            foreach (bool recompute in new[] { false, true })
+            foreach (string mode in TrainMeasurement.Modes)
             {
                 var ours = new List<TrainMeasurement>();
                 var theirs = new List<(double Rate, double Mib)>();
                 for (int r = 0; r < runs; r++)
                 {
-                    ours.Add(TrainMeasurement.Run(model, threads, seconds, recompute, profile && r == 0));
+                    ours.Add(TrainMeasurement.Run(model, threads, seconds, mode, profile && r == 0));
                     if (peer is not null) theirs.Add(peer.Train(model, threads, TrainMeasurement.Batch(model), TrainMeasurement.Length));
-                    Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {model.Name}, {(recompute ? "recompute" : "keep")}: {ours[^1].Rate:F0} nt/s, {ours[^1].Share:P1}, probes {ours[^1].Before / 1e9:F0} and {ours[^1].After / 1e9:F0} GFLOP/s{(peer is null ? "" : $", PyTorch {theirs[^1].Rate:F0} nt/s")}"));
+                    Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {model.Name}, {mode}: {ours[^1].Rate:F0} nt/s, {ours[^1].Share:P1}, probes {ours[^1].Before / 1e9:F0} and {ours[^1].After / 1e9:F0} GFLOP/s{(peer is null ? "" : $", PyTorch {theirs[^1].Rate:F0} nt/s")}"));
                 }
                 double rate = Median(ours.Select(o => o.Rate)), mib = Median(ours.Select(o => o.Peak / 1048576.0));
                 bool compared = theirs.Count > 0;
                 double ratio = compared ? Median(ours.Zip(theirs, (o, t) => o.Rate / t.Rate)) : 0, theirMib = compared ? Median(theirs.Select(t => t.Mib)) : 0;
-                table.Add(model.Name, $"{TrainMeasurement.Batch(model)} x {TrainMeasurement.Length}", threads, recompute ? "recompute" : "keep", TextTable.Count(rate), TextTable.Percent(Median(ours.Select(o => o.Share))), TextTable.Percent(ShareGoal),
+                table.Add(model.Name, $"{TrainMeasurement.Batch(model)} x {TrainMeasurement.Length}", threads, mode, TextTable.Count(rate), TextTable.Percent(Median(ours.Select(o => o.Share))), TextTable.Percent(ShareGoal),
                     compared ? TextTable.Count(Median(theirs.Select(t => t.Rate))) : "left out", compared ? TextTable.Ratio(ratio) : "-", TextTable.Ratio(RatioGoals[model.Name]),
                     TextTable.Count(mib), compared ? TextTable.Count(theirMib) : "-", compared ? TextTable.Ratio(mib / theirMib) : "-", TextTable.Ratio(MemoryGoal));
-                if (!profile || recompute) continue;
+                if (!profile || mode == "recompute") continue;
                 double total = ours[0].Profile.Values.Sum();
                 foreach (var (op, time) in ours[0].Profile.OrderByDescending(p => p.Value).Where(p => p.Value > 0.005 * total))
-                    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {model.Name}  {op,-36} {1000 * time,9:F1} ms  {100 * time / total,5:F1} %"));
+                    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {model.Name}, {mode}  {op,-36} {1000 * time,9:F1} ms  {100 * time / total,5:F1} %"));
             }
         table.Write(Console.Out, "Forward and backward passes", markdown);
         return 0;
