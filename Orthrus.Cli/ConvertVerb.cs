@@ -8,7 +8,8 @@ internal static class ConvertVerb
 {
     private const string Help = """
         Convert a checkpoint of any form (Hugging Face folder, safetensors, PyTorch zip or legacy file, Lightning .ckpt) to a Hugging Face
-        folder (config.json and model.safetensors, as upstream's code loads it) or, where OUTPUT ends in .safetensors, to that one file.
+        folder (config.json and model.safetensors, as upstream's code loads it) or, where OUTPUT ends in .safetensors or .ckpt, to that one
+        file; a .ckpt is a Lightning checkpoint with the names of upstream's training code.
 
         Example: orthrus convert epoch=6-step=20000.ckpt -o my-model
         """;
@@ -16,7 +17,7 @@ internal static class ConvertVerb
     internal static Command Build()
     {
         var model = new Argument<string>("model") { Description = "checkpoint, folder or built-in name" };
-        var output = new Option<string>("--output", "-o") { HelpName = "FOLDER|FILE.safetensors", Description = "where to write", Required = true };
+        var output = new Option<string>("--output", "-o") { HelpName = "FOLDER|FILE.safetensors|FILE.ckpt", Description = "where to write", Required = true };
         var force = new Option<bool>("--force") { Description = "replace what is there" };
         var command = new Command("convert", Help) { model, output, force };
         command.SetAction(r =>
@@ -24,7 +25,7 @@ internal static class ConvertVerb
             string path = r.GetValue(output)!;
             var host = CliHost.Of(r);
             var loaded = OrthrusModel.Load(r.GetValue(model)!);
-            bool single = path.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase);
+            bool lightning = path.EndsWith(".ckpt", StringComparison.OrdinalIgnoreCase), single = lightning || path.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase);
             if (!r.GetValue(force) && (File.Exists(path) || (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any())))
                 throw new OutputException($"{path}: is there already; give another name, or --force to replace it");
             if (single && Directory.Exists(path)) throw new OutputException($"{path}: is a folder; give the name of a file");
@@ -32,7 +33,8 @@ internal static class ConvertVerb
                 throw new OutputException($"{path}: the output folder {parent} does not exist; create it first");
             try
             {
-                if (single) loaded.SaveSafeTensors(path);
+                if (lightning) loaded.SaveLightning(path);
+                else if (single) loaded.SaveSafeTensors(path);
                 else loaded.SaveHuggingFace(path);
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -42,7 +44,7 @@ internal static class ConvertVerb
             host.Error.WriteLine($"{loaded.Name}: {loaded.Config.DModel} x {loaded.Config.NLayer}, {loaded.Config.NTracks} tracks, {loaded.ParameterCount:N0} parameters -> {path}");
             var heads = loaded.DescribeHeads();
             string[] left = single ? [] : [.. heads.Where(h => h.Name != "sequence_head").Select(h => h.Name)];
-            if (left.Length > 0) host.Error.WriteLine($"  left out, the published form has no place for them: {string.Join(", ", left)} (a .safetensors file keeps them)");
+            if (left.Length > 0) host.Error.WriteLine($"  left out, the published form has no place for them: {string.Join(", ", left)} (a .safetensors or .ckpt file keeps them)");
             return ExitCode.Done;
         });
         return command;

@@ -9,9 +9,11 @@ internal sealed class FilesAside : IDisposable
     private readonly List<(FileStream Stream, string Path)> _files = [];
 
     /// <summary>Begins a file.</summary>
-    internal Stream Create(string path)
+    /// <param name="path">Its name once it is complete.</param>
+    /// <param name="read">What was written can be read again.</param>
+    internal Stream Create(string path, bool read = false)
     {
-        var file = new FileStream(Aside(path), FileMode.Create, FileAccess.Write);
+        var file = new FileStream(Aside(path), FileMode.Create, read ? FileAccess.ReadWrite : FileAccess.Write);
         _files.Add((file, path));
         return file;
     }

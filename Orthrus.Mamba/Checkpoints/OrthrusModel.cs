@@ -86,6 +86,10 @@ public sealed class OrthrusModel
         SafeTensors.Write(path, [.. Encoder, .. Heads], metadata);
     }
 
+    /// <summary>Writes encoder and heads as a Lightning checkpoint under the names of upstream's training code; aside first, then renamed.</summary>
+    /// <param name="path">The file to make or replace.</param>
+    public void SaveLightning(string path) => Torch.LightningFile.Write(path, this);
+
     private static OrthrusModel Random(MambaConfig config, ulong seed, string name, string source)
     {
         var weights = EncoderLayout.Initialise(config, seed);

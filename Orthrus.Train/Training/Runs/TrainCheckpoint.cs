@@ -77,7 +77,7 @@ internal static class TrainCheckpoint
     }
 
     /// <summary>The encoder, and the masked-base head where there is one, as a model to publish: float32, with the running mean of the weights where there is one.</summary>
-    internal static OrthrusModel Export(PretrainModel model, Optimiser optimiser, string name)
+    internal static OrthrusModel Export(PretrainModel model, Optimiser optimiser, string name, long step)
     {
         const string encoder = "model.";
         var result = optimiser.Result;
@@ -89,7 +89,7 @@ internal static class TrainCheckpoint
             if (key.StartsWith(encoder, StringComparison.Ordinal)) state.Add(Narrow(key[encoder.Length..], source));
             else heads.Add(p.Value.DType == DType.I64 ? Of(key, source) : Narrow(key, source));
         }
-        return new OrthrusModel { Config = model.Encoder.Config, Encoder = state, Heads = heads, Name = name, Source = name, Format = "training", Sha256 = "" };
+        return new OrthrusModel { Config = model.Encoder.Config, Encoder = state, Heads = heads, Name = name, Source = name, Format = "training", Sha256 = "", Provenance = new Dictionary<string, string> { ["global_step"] = step.ToString(CultureInfo.InvariantCulture) } };
 
         static StateTensor Narrow(string key, Tensor value)
         {

@@ -179,7 +179,13 @@ public sealed class Trainer : IDisposable
             if (_config.CheckpointEvery > 0 && Step % _config.CheckpointEvery == 0) Save(log);
         }
         Save(log);
-        if (_folder is not null) TrainCheckpoint.Export(_model, _optimiser, Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(_folder.Path)))).SaveHuggingFace(_folder.FinalPath);
+        if (_folder is not null)
+        {
+            var model = TrainCheckpoint.Export(_model, _optimiser, Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(_folder.Path))), Step);
+            model.SaveLightning(_folder.FinalPath + ".ckpt");
+            // Last: a folder with final/ is a run that is whole.
+            model.SaveHuggingFace(_folder.FinalPath);
+        }
         return TrainEnd.Finished;
     }
 
