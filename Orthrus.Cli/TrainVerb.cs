@@ -90,7 +90,7 @@ internal static class TrainVerb
     {
         if (config.DType == DType.BF16) throw new UsageException("run.dtype bf16 is for GPUs; use f32 on the CPU");
         OutputGuard.Refuse(run, [run], [corpus]);
-        Interrupt.Patience = Patience;
+        (Interrupt.Patience, Interrupt.Remedy) = (Patience, Interrupt.Resume);
         using var device = new CpuDevice(threads);
         using var file = CorpusFile.Open(corpus);
         var pairs = config.Pairs with { Seed = config.Seed };
