@@ -11,6 +11,12 @@ internal sealed class Interrupt : IDisposable
     /// <summary>How long a verb may take to end; one whose steps are long sets it.</summary>
     internal static TimeSpan Patience { get; set; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>What a verb whose saved state can be gone on with says where it is ended; nothing for the others.</summary>
+    internal static string Remedy { get; set; } = "";
+
+    /// <summary>The remedy of verbs with --resume.</summary>
+    internal const string Resume = "; `--resume` goes on from the last saved state";
+
     private readonly CancellationTokenSource _source = new();
     private readonly List<PosixSignalRegistration> _registrations = [];
     private Timer? _timer;
@@ -33,7 +39,7 @@ internal sealed class Interrupt : IDisposable
         Code = code;
         _timer = new Timer(_ =>
         {
-            Errors.Report(Console.Error, "interrupted; `--resume` goes on from the last saved state");
+            Errors.Report(Console.Error, "interrupted" + Remedy);
             Environment.Exit(code);
         }, null, Patience, Timeout.InfiniteTimeSpan);
         _source.Cancel();

@@ -14,7 +14,8 @@ internal static class SelfTestVerb
     private const string Help = """
         Check a device from end to end; nothing is needed but this program and, for a GPU, its driver. Every operator and state update against its
         specification, values and gradients, in every precision; encoders against numbers of PyTorch, and in the published sizes against the CPU in
-        float64; the same bits twice and in every batch; memory that comes back. --full adds transcripts of 12,000 nt.
+        float64; the same bits twice and in every batch; memory that comes back. On the simulated GPU operators run once more with special functions
+        that err as far as the PTX manual allows. --full adds transcripts of 12,000 nt.
         Exit code 0 when all pass, 1 when one fails, 4 without the device.
 
         Example: orthrus selftest --op silu --op adamw
@@ -26,7 +27,7 @@ internal static class SelfTestVerb
     internal static Command Build()
     {
         var device = DeviceOption.Create();
-        var full = new Option<bool>("--full") { Description = "also transcripts of 12,000 nt, and more coordinates of each gradient" };
+        var full = new Option<bool>("--full") { Description = "also transcripts of 12,000 nt (gradients there of the base encoder alone), and more coordinates of each gradient" };
         var op = new Option<string[]>("--op") { Description = "only this operator or state update (may be given several times), and nothing else", HelpName = "NAME" };
         var json = new Option<bool>("--json") { Description = "print JSON instead of the table, which then goes to stderr" };
         var gemm = GemmOption.Create("whose matrix products to check on a GPU (default own)");

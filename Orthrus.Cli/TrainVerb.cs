@@ -117,7 +117,7 @@ internal static class TrainVerb
     private static int Run(TrainConfig config, string corpus, string run, DeviceTarget target, GemmBackend? gemm, int threads, bool resume, TrainLimits limits, bool quiet, CliHost host, RankJob? job)
     {
         OutputGuard.Refuse(run, [run], [corpus]);
-        Interrupt.Patience = Patience;
+        (Interrupt.Patience, Interrupt.Remedy) = (Patience, Interrupt.Resume);
         using var gpu = target.Open();
         using var cpu = gpu is null ? new CpuDevice(threads) : null;
         Device device = gpu?.Device ?? (Device)cpu!;

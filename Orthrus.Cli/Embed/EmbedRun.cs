@@ -37,6 +37,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
             return ExitCode.Done;
         }
         if (folder.StartedOver) Say($"starting over: an unfinished {options.Output} was there, which --resume would have gone on with");
+        Interrupt.Remedy = Interrupt.Resume;
         try
         {
             WriteToFile(source, encoder, identity, folder);

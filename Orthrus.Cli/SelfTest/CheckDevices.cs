@@ -14,14 +14,18 @@ internal sealed class CheckDevices : IDisposable
     // Seeds of the simulated orders.
     private static readonly int[] Seeds = [1, 2];
 
+    private const int RoughSeed = 3;
+
     private readonly List<OpenDevice> _open = [];
+    private readonly DeviceTarget _target;
+    private OpenDevice? _rough;
 
     /// <param name="target">What to check.</param>
     /// <param name="gemm">Whose matrix products; null for the engine's own.</param>
     /// <exception cref="Tensor.Cuda.CudaException">There is no such device, or no kernel can be brought onto it.</exception>
     internal CheckDevices(DeviceTarget target, GemmBackend? gemm)
     {
-        Place = target.Place;
+        _target = target;
         try
         {
             foreach (int seed in Place switch { DevicePlace.Cpu => [], DevicePlace.Sim => Seeds, _ => [0] }) _open.Add(target.Open(new SimOptions { Seed = seed })!);
@@ -35,13 +39,31 @@ internal sealed class CheckDevices : IDisposable
         }
     }
 
-    internal DevicePlace Place { get; }
+    internal DevicePlace Place => _target.Place;
 
     /// <summary>The GPU; null for the CPU.</summary>
     internal CudaDevice? Gpu => _open.Count > 0 ? _open[0].Device : null;
 
     /// <summary>For checks that compare devices; null for the CPU, of which they open their own.</summary>
     internal IReadOnlyList<Device>? Pair => Gpu is null ? null : [Gpu, _open[^1].Device];
+
+    /// <summary>
+    /// On a simulated GPU one more, whose special functions err as far as the PTX manual allows; else null. What passes on it passes on any GPU that keeps to the
+    /// manual. Its bits are its own.
+    /// </summary>
+    internal Device? Rough
+    {
+        get
+        {
+            if (Place != DevicePlace.Sim) return null;
+            if (_rough is null)
+            {
+                _rough = _target.Open(new SimOptions { Seed = RoughSeed, SpecialFunctionError = true })!;
+                _rough.Device.Gemm = Gpu!.Gemm;
+            }
+            return _rough.Device;
+        }
+    }
 
     /// <summary>Precisions that the device computes in.</summary>
     internal IReadOnlyList<DType> DTypes => Gpu is null ? [DType.F32, DType.F64] : Gpu.ComputeCapability >= FirstWithBFloat16 ? [DType.F32, DType.BF16] : [DType.F32];
@@ -61,6 +83,7 @@ internal sealed class CheckDevices : IDisposable
 
     public void Dispose()
     {
+        _rough?.Dispose();
         foreach (var open in _open) open.Dispose();
     }
 }

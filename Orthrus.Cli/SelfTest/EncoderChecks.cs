@@ -26,7 +26,7 @@ internal static class EncoderChecks
         if (!full) return;
         Embeddings("base 256 x 3", Base, [12_000]);
         Embeddings("base 256 x 3, pieces of 5,000", Base, [12_000], 5_000);
-        foreach (var dtype in devices.DTypes.Where(d => d != DType.F64)) log.Run("long", "gradients, base 256 x 3, 12,000 nt", $"{dtype}", () => Gradients(device, dtype, 12_000));
+        foreach (var dtype in devices.DTypes.Where(d => d != DType.F64)) log.Run("long", "gradients of base alone, 12,000 nt", $"{dtype}", () => Gradients(device, dtype, 12_000));
         Embeddings("large 512 x 6", Large, [12_000]);
 
         void Embeddings(string name, MambaConfig config, int[] lengths, int piece = 0)

@@ -17,13 +17,16 @@ internal static class OperatorChecks
         {
             var dtypes = devices.DTypesOf(op);
             log.Run("operator", Named(op.Name, op.Samples.Count(s => !s.Bench)), Names(dtypes), () =>
-                Summary(Margins.SelectMany(margin => GradCheck.Run(op, Options(dtypes, margin)))));
+                Summary(Margins.SelectMany(margin => GradCheck.Run(op, Options(dtypes, margin))), Rough(dtypes) is { } rough ? GradCheck.Run(op, rough) : []));
         }
         foreach (var update in updates)
         {
             var dtypes = devices.DTypesOfUpdates;
-            log.Run("update", Named(update.Name, update.Samples.Count(s => !s.Bench)), Names(dtypes), () => Summary(UpdateCheck.Run(update, Options(dtypes, Margins[0]))));
+            log.Run("update", Named(update.Name, update.Samples.Count(s => !s.Bench)), Names(dtypes), () =>
+                Summary(UpdateCheck.Run(update, Options(dtypes, Margins[0])), Rough(dtypes) is { } rough ? UpdateCheck.Run(update, rough) : []));
         }
+
+        GradCheckOptions? Rough(IReadOnlyList<DType> dtypes) => devices.Rough is { } rough ? Options(dtypes, Margins[0]) with { Devices = [rough] } : null;
 
         GradCheckOptions Options(IReadOnlyList<DType> dtypes, int margin) => new()
         {
@@ -37,9 +40,9 @@ internal static class OperatorChecks
 
     private static string Named(string name, int samples) => $"{name}, {samples} {(samples == 1 ? "sample" : "samples")}";
 
-    private static Finding Summary(IEnumerable<GradCheckResult> results)
+    private static Finding Summary(IEnumerable<GradCheckResult> exact, IReadOnlyList<GradCheckResult> rough)
     {
-        var all = results.ToArray();
+        GradCheckResult[] all = [.. exact, .. rough.Select(r => r with { Sample = $"{r.Sample}, rough special functions" })];
         double values = 0, gradients = 0;
         bool differentiable = false;
         foreach (var check in all.SelectMany(r => new[] { r.F32, r.F64, r.BF16 }))

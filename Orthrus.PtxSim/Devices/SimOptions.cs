@@ -9,7 +9,10 @@ public sealed record SimOptions
     /// <summary>Whether uninitialised reads and races are looked for. Bounds and alignment are always checked.</summary>
     public bool Checks { get; init; } = true;
 
-    /// <summary>Moves results of special functions within their documented error instead of rounding the exact value.</summary>
+    /// <summary>
+    /// Moves results of special functions within their documented error instead of rounding the exact value. What the PTX manual gives exactly, as 2^0 = 1,
+    /// stays exact.
+    /// </summary>
     public bool SpecialFunctionError { get; init; }
 
     /// <summary>Device memory in bytes; 0 for the memory of the device's specification.</summary>

@@ -49,7 +49,10 @@ internal static unsafe class SpecialFunctions
         return i + 1;
     }
 
-    /// <summary>Moves finite results by a step that depends on the input alone, so that equal inputs keep equal results.</summary>
+    /// <summary>
+    /// Moves finite results by a step that depends on the input alone, so that equal inputs keep equal results. Results for inputs of zero stay: the PTX manual's
+    /// tables of corner cases give them exactly (ex2 and cos of 0 are 1, and kernels build on a decay of 1).
+    /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     public static Vector512<float> Perturb(Vector512<float> result, Vector512<float> input, long bound, uint seed)
     {
@@ -59,7 +62,7 @@ internal static unsafe class SpecialFunctions
         for (int l = 0; l < 16; l++)
         {
             float v = values[l];
-            if (!float.IsFinite(v) || v == 0)
+            if (!float.IsFinite(v) || v == 0 || inputs[l] == 0)
                 continue;
             uint hash = (BitConverter.SingleToUInt32Bits(inputs[l]) ^ seed) * 0x9E3779B1u;
             hash ^= hash >> 15;

@@ -15,7 +15,7 @@ public sealed class AddLayerNorm : IOp<AddLayerNorm.Attr>
     /// <param name="Eps">Added to the variance; 1e-5 upstream.</param>
     public readonly record struct Attr(double Eps);
 
-    private const int H = 0, Residual = 1, Weight = 2, Bias = 3;
+    private const int H = 0, Residual = 1, Weight = 2, Bias = 3, Sum = 1;
 
     /// <inheritdoc/>
     public static string Name => "add_layer_norm";
@@ -63,8 +63,8 @@ public sealed class AddLayerNorm : IOp<AddLayerNorm.Attr>
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
-        long n = rule.In(H).Shape.Count, size = rule.DType.Size();
-        return rule.Has(Residual) ? new(10 * n, 4 * n * size, 22 * n, 5 * n * size) : new(9 * n, 2 * n * size, 21 * n, 3 * n * size);
+        long n = rule.In(H).Shape.Count, bytes = rule.AllBytes(), backward = rule.GradientBytes() + rule.InBytes(Weight) + (rule.Has(Residual) ? rule.OutBytes(Sum) : rule.InBytes(H));
+        return rule.Has(Residual) ? new(10 * n, bytes, 22 * n, backward) : new(9 * n, bytes, 21 * n, backward);
     }
 
     /// <inheritdoc/>

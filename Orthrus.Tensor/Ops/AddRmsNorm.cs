@@ -15,7 +15,7 @@ public sealed class AddRmsNorm : IOp<AddRmsNorm.Attr>
     /// <param name="Eps">Added to the mean square; 1e-5 upstream.</param>
     public readonly record struct Attr(double Eps);
 
-    private const int H = 0, Residual = 1, Weight = 2;
+    private const int H = 0, Residual = 1, Weight = 2, Sum = 1;
 
     /// <inheritdoc/>
     public static string Name => "add_rms_norm";
@@ -63,8 +63,8 @@ public sealed class AddRmsNorm : IOp<AddRmsNorm.Attr>
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
-        long n = rule.In(H).Shape.Count, size = rule.DType.Size();
-        return rule.Has(Residual) ? new(5 * n, 4 * n * size, 13 * n, 5 * n * size) : new(4 * n, 2 * n * size, 12 * n, 3 * n * size);
+        long n = rule.In(H).Shape.Count, bytes = rule.AllBytes(), backward = rule.GradientBytes() + rule.InBytes(Weight) + (rule.Has(Residual) ? rule.OutBytes(Sum) : rule.InBytes(H));
+        return rule.Has(Residual) ? new(5 * n, bytes, 13 * n, backward) : new(4 * n, bytes, 12 * n, backward);
     }
 
     /// <inheritdoc/>

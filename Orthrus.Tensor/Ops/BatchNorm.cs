@@ -259,8 +259,9 @@ public sealed partial class BatchNorm : IOp<BatchNorm.Attr>
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
-        long n = rule.In(X).Shape.Count, bytes = n * rule.DType.Size();
-        return new((attr.Training ? 8 : 4) * n, (attr.Training ? 4 : 2) * bytes, 10 * n, 5 * bytes);
+        // One reading of x: a device may keep what it has read.
+        long n = rule.In(X).Shape.Count, channels = rule.InBytes(Weight) + rule.OutBytes(SavedMean) + rule.OutBytes(SavedScale) + rule.InBytes(Lengths);
+        return new((attr.Training ? 8 : 4) * n, rule.AllBytes(), 10 * n, rule.GradientBytes() + rule.InBytes(X) + channels);
     }
 
     /// <inheritdoc/>

@@ -79,8 +79,8 @@ public sealed class BceWithLogits : IOp<BceWithLogits.Attr>
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
-        long n = rule.In(0).Shape.Count, size = rule.DType.Size();
-        return new(7 * n, 2 * n * size, 6 * n, 3 * n * size);
+        long n = rule.In(0).Shape.Count;
+        return new(7 * n, rule.AllBytes(), 6 * n, rule.GradientBytes() + rule.InBytes(0) + rule.InBytes(1));
     }
 
     /// <inheritdoc/>

@@ -95,8 +95,8 @@ public sealed class CausalConv1d : IOp<CausalConv1d.Attr>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
         // Per element: K fused operations and, with SiLU, five more; backward repeats them and adds two sums of K each.
-        long n = rule.In(X).Shape.Count, taps = rule.In(Weight).Shape.Last, results = rule.DType.Size() * (n + rule.OutSpec(State).Shape.Count);
-        return new(n * (2 * taps + (attr.Linear ? 0 : 5)), rule.AllBytes(), n * (attr.Linear ? 4 * taps + 1 : 6 * taps + 12), 2 * rule.AllBytes() - results);
+        long n = rule.In(X).Shape.Count, taps = rule.In(Weight).Shape.Last, operands = rule.AllBytes() - rule.OutBytes(0) - rule.OutBytes(State);
+        return new(n * (2 * taps + (attr.Linear ? 0 : 5)), rule.AllBytes(), n * (attr.Linear ? 4 * taps + 1 : 6 * taps + 12), rule.GradientBytes() + operands);
     }
 
     /// <inheritdoc/>

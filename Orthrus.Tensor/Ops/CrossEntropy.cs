@@ -176,8 +176,8 @@ public sealed partial class CrossEntropy : IOp<CrossEntropy.Attr>
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
-        long n = rule.In(0).Shape.Count, size = rule.DType.Size();
-        return new(4 * n, n * size, 6 * n, 2 * n * size);
+        long n = rule.In(0).Shape.Count;
+        return new(4 * n, rule.AllBytes(), 6 * n, rule.GradientBytes() + rule.InBytes(0) + rule.InBytes(1));
     }
 
     /// <inheritdoc/>

@@ -248,7 +248,7 @@ public sealed partial class Dcl : IOp<Dcl.Attr>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
         long n = rule.In(Z0).Shape[0], d = rule.In(Z0).Shape[1], m = rule.Has(Keys0) ? rule.In(Keys0).Shape[0] : n, bytes = rule.AllBytes();
-        return new(4 * n * m * (2 * d + 4), bytes, n * m * (rule.Has(Keys0) ? 32 * d + 32 : 16 * d + 32), 2 * bytes);
+        return new(4 * n * m * (2 * d + 4), bytes, n * m * (rule.Has(Keys0) ? 32 * d + 32 : 16 * d + 32), bytes + rule.GradientBytes());
     }
 
     /// <inheritdoc/>

@@ -53,8 +53,8 @@ public sealed class LayerNorm : IOp<LayerNorm.Attr>
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
-        long n = rule.In(X).Shape.Count, size = rule.DType.Size();
-        return new(9 * n, 2 * n * size, 21 * n, 3 * n * size);
+        long n = rule.In(X).Shape.Count;
+        return new(9 * n, rule.AllBytes(), 21 * n, rule.GradientBytes() + rule.InBytes(X) + rule.InBytes(Weight));
     }
 
     /// <inheritdoc/>

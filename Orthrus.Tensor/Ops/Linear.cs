@@ -66,9 +66,8 @@ public sealed partial class Linear : IOp<NoAttr>
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in NoAttr attr)
     {
-        long products = rule.In(X).Shape.Rows * rule.In(Weight).Shape.Count, y = rule.OutSpec(0).Shape.Count, size = rule.DType.Size();
-        long x = rule.In(X).Shape.Count, w = rule.In(Weight).Shape.Count, bias = rule.Has(Bias) ? rule.In(Bias).Shape.Count : 0;
-        return new(2 * products + (bias > 0 ? y : 0), rule.AllBytes(), 4 * products + (bias > 0 ? y : 0), (2 * x + 2 * w + bias + y) * size);
+        long products = rule.In(X).Shape.Rows * rule.In(Weight).Shape.Count, sums = rule.Has(Bias) ? rule.OutSpec(0).Shape.Count : 0;
+        return new(2 * products + sums, rule.AllBytes(), 4 * products + sums, rule.GradientBytes() + rule.InBytes(X) + rule.InBytes(Weight));
     }
 
     /// <inheritdoc/>

@@ -138,8 +138,8 @@ public sealed class MaskedLogSumExp : IOp<MaskedLogSumExp.Attr>
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
-        long n = rule.In(0).Shape.Count, size = rule.DType.Size();
-        return new(4 * n, n * size, 3 * n, 2 * n * size);
+        long n = rule.In(0).Shape.Count;
+        return new(4 * n, rule.AllBytes(), 3 * n, rule.GradientBytes() + rule.InBytes(0));
     }
 
     /// <inheritdoc/>

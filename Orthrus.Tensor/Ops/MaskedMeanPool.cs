@@ -139,6 +139,7 @@ public sealed class MaskedMeanPool : IOp<NoAttr>
         yield return new("small", default, SampleInput.Normal(new Shape(3, 7, 5)), SampleInput.IntValues(new Shape(3), DType.I32, 1, 7, 4));
         yield return new("long", default, SampleInput.Normal(new Shape(2, 150, 67), 1, 2), SampleInput.IntValues(new Shape(2), DType.I64, 129, 64));
         yield return new("length above L", default, SampleInput.Normal(new Shape(2, 3, 2)), SampleInput.IntValues(new Shape(2), DType.U8, 200, 2));
-        yield return new("bench", default, SampleInput.Normal(new Shape(8, 4096, 512)), SampleInput.IntValues(new Shape(8), DType.I32, 4096, 3000)) { Bench = true };
+        // Whole rows: a cost is computed from shapes, and positions behind a length are not read.
+        yield return new("bench", default, SampleInput.Normal(new Shape(8, 4096, 512)), SampleInput.IntValues(new Shape(8), DType.I32, 4096)) { Bench = true };
     }
 }

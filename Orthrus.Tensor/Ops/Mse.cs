@@ -71,8 +71,8 @@ public sealed class Mse : IOp<Mse.Attr>
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
-        long n = rule.In(0).Shape.Count, size = rule.DType.Size();
-        return new(3 * n, 2 * n * size, 3 * n, 3 * n * size);
+        long n = rule.In(0).Shape.Count;
+        return new(3 * n, rule.AllBytes(), 3 * n, rule.GradientBytes() + rule.InBytes(0) + rule.InBytes(1));
     }
 
     /// <inheritdoc/>

@@ -51,8 +51,8 @@ public sealed class RmsNorm : IOp<RmsNorm.Attr>
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
-        long n = rule.In(X).Shape.Count, size = rule.DType.Size();
-        return new(4 * n, 2 * n * size, 12 * n, 3 * n * size);
+        long n = rule.In(X).Shape.Count;
+        return new(4 * n, rule.AllBytes(), 12 * n, rule.GradientBytes() + rule.InBytes(X) + rule.InBytes(Weight));
     }
 
     /// <inheritdoc/>

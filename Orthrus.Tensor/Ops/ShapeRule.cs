@@ -92,14 +92,36 @@ public struct ShapeRule
 
     internal readonly ShapeException Wrong(int i, string text) => new($"{_op}: operand {_signature.Inputs[i].Name} {text}");
 
-    /// <summary>Sum of the sizes of all operands and results in bytes.</summary>
+    /// <summary>Size of operand <paramref name="i"/> in bytes, 0 where it is absent.</summary>
+    public readonly long InBytes(int i) => Bytes(_in[i]);
+
+    /// <summary>Size of result <paramref name="i"/> in bytes, 0 where it is absent.</summary>
+    public readonly long OutBytes(int i) => Bytes(_out[i]);
+
+    /// <summary>Sum of the sizes of all operands and results in bytes, each in its own element type: what forward must move.</summary>
     public readonly long AllBytes()
     {
         long bytes = 0;
-        for (int i = 0; i < _signature.Inputs.Length; i++) if (_in[i].Present) bytes += _in[i].Shape.Count * _in[i].DType.Size();
-        for (int i = 0; i < _signature.Outputs.Length; i++) if (_out[i].Present) bytes += _out[i].Shape.Count * _out[i].DType.Size();
+        for (int i = 0; i < _signature.Inputs.Length; i++) bytes += InBytes(i);
+        for (int i = 0; i < _signature.Outputs.Length; i++) bytes += OutBytes(i);
         return bytes;
     }
+
+    /// <summary>
+    /// Sum of the sizes of the gradients of all real results (read) and all real operands (written) in bytes, each in its own element type: what backward
+    /// must move besides the operands and results that it reads.
+    /// </summary>
+    public readonly long GradientBytes()
+    {
+        long bytes = 0;
+        for (int i = 0; i < _signature.Inputs.Length; i++)
+            if (_signature.Inputs[i].Kind == OperandKind.Real) bytes += Bytes(_in[i] with { DType = _signature.Inputs[i].GradientIn(DType) });
+        for (int i = 0; i < _signature.Outputs.Length; i++)
+            if (_signature.Outputs[i].Kind == OperandKind.Real) bytes += OutBytes(i);
+        return bytes;
+    }
+
+    private static long Bytes(in TensorSpec spec) => spec.Present ? spec.Shape.Count * spec.DType.Size() : 0;
 }
 
 /// <summary>Text of a requirement, evaluated only where the requirement does not hold.</summary>

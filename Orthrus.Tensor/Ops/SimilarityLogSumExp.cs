@@ -121,7 +121,7 @@ public sealed class SimilarityLogSumExp : IOp<SimilarityLogSumExp.Attr>
     public static OpCost Cost(in ShapeRule rule, in Attr attr)
     {
         long n = rule.In(0).Shape[0], d = rule.In(0).Shape[1], m = rule.Has(1) ? rule.In(1).Shape[0] : n, bytes = rule.AllBytes();
-        return new(n * m * (2 * d + 4), bytes, n * m * (rule.Has(1) ? 8 * d + 8 : 4 * d + 8), 2 * bytes);
+        return new(n * m * (2 * d + 4), bytes, n * m * (rule.Has(1) ? 8 * d + 8 : 4 * d + 8), bytes + rule.GradientBytes());
     }
 
     /// <inheritdoc/>

@@ -115,8 +115,8 @@ public sealed class TrackEmbedding : IOp<NoAttr>
     /// <inheritdoc/>
     public static OpCost Cost(in ShapeRule rule, in NoAttr attr)
     {
-        long positions = rule.In(Tracks).Shape.Count, n = rule.OutSpec(0).Shape.Count, size = rule.DType.Size();
-        return new((long)rule.In(Weight).Shape[0] << rule.In(Weight).Shape[1], positions + n * size, n, positions + n * size);
+        long n = rule.OutSpec(0).Shape.Count;
+        return new((long)rule.In(Weight).Shape[0] << rule.In(Weight).Shape[1], rule.AllBytes(), n, rule.GradientBytes() + rule.InBytes(Tracks));
     }
 
     /// <inheritdoc/>

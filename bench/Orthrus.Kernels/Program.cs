@@ -12,8 +12,8 @@ namespace Orthrus.Kernels;
 /// </summary>
 internal static class Program
 {
-    // Lengths of the encoder's bound, batches of 8: a short and a usual transcript.
-    private static readonly int[] Lengths = [531, 3001];
+    // Lengths of the encoder's bound, batches of 8: a short, a usual and a long transcript.
+    private static readonly int[] Lengths = [531, 3001, 11_990];
 
     private static int Main(string[] args)
     {
@@ -32,7 +32,8 @@ internal static class Program
                     File.WriteAllText(page, text);
                     return 0;
                 case ["sim-speed"]:
-                    return SimulatorSpeed.Run();
+                    SimulatorSpeed.Run(Console.Out);
+                    return 0;
                 case ["sim-speed", "--cold"]:
                     return SimulatorSpeed.Cold();
                 default:

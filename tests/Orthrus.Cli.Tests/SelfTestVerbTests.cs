@@ -40,6 +40,25 @@ public class SelfTestVerbTests
         Assert.Empty(check.GetProperty("problems").EnumerateArray());
     }
 
+    // A GPU's exp is not the exactly rounded one; what passes with the manual's error passes there.
+    [Fact]
+    public void A_simulated_GPU_has_a_second_one_with_rough_special_functions()
+    {
+        using var devices = new CheckDevices(DeviceOption.Parse("sim").Resolve(), null);
+        using var cpu = new CheckDevices(DeviceOption.Parse("cpu").Resolve(), null);
+        Assert.Null(cpu.Rough);
+        float[] x = [.. Enumerable.Range(0, 256).Select(i => 0.05f * (i - 128))];
+        float[] Sigmoids(Device device)
+        {
+            using var scope = device.OpenScope();
+            return Op.Forward<Sigmoid, NoAttr>(scope, [scope.From<float>(x, new Shape(x.Length))], default).ToArray<float>();
+        }
+        float[] exact = Sigmoids(devices.Pair![0]), same = Sigmoids(devices.Pair[1]), rough = Sigmoids(devices.Rough!);
+        Assert.Equal(exact, same);
+        Assert.True(exact.Zip(rough).Count(p => p.First != p.Second) > 32);
+        Assert.All(exact.Zip(rough), p => Assert.InRange(p.Second, p.First * (1 - 1e-6f), p.First * (1 + 1e-6f)));
+    }
+
     [Fact]
     public void A_check_that_fails_or_throws_is_a_line_and_a_verdict()
     {
@@ -72,6 +91,29 @@ public class SelfTestVerbTests
         Assert.Contains(finding.Problems, p => p.Contains("PyTorch", StringComparison.Ordinal));
         var wide = EncoderChecks.Compare(golden, DType.BF16, Pass(n => n.EndsWith("norm_f.weight", StringComparison.Ordinal) ? Changed(n, v => v * 1.03) : golden.Weight(n)));
         Assert.Contains(wide.Problems, p => p.Contains("off by", StringComparison.Ordinal));
+    }
+
+    // In the middle of a kernel: a check is not waited for longer than a few seconds.
+    [Theory]
+    [InlineData("selftest")]
+    [InlineData("gradcheck")]
+    [InlineData("bench")]
+    public void Interrupt_ends_it_with_one_line(string verb)
+    {
+        ChildProcess.NeedUnix();
+        using var p = ChildProcess.StartInForeground(verb, "--device", "sim");
+        // All operators take much longer than this, getting ready much less.
+        var clock = System.Diagnostics.Stopwatch.StartNew();
+        while (p.TotalProcessorTime < TimeSpan.FromSeconds(2.5) && !p.HasExited && clock.Elapsed < TimeSpan.FromMinutes(1)) Thread.Sleep(20);
+        Assert.False(p.HasExited);
+        ChildProcess.Signal(p, ChildProcess.Interrupt);
+        clock.Restart();
+        var (code, output, error) = ChildProcess.Finish(p);
+        Assert.Equal(130, code);
+        Assert.Equal("orthrus: interrupted", error.TrimEnd());
+        Assert.DoesNotContain("all passed", output);
+        Assert.DoesNotContain("all within", output);
+        Assert.True(clock.Elapsed < TimeSpan.FromSeconds(60), $"{clock.Elapsed}");
     }
 
     [Theory]

@@ -1,5 +1,4 @@
 using Orthrus.Autograd;
-using Orthrus.PtxSim;
 using Orthrus.Tensor;
 using Orthrus.TestSupport;
 
@@ -14,12 +13,18 @@ internal static class GoldenHalf
     internal static void Check<TOp, TAttr>(GoldenCase c, TAttr attr, GoldenTensor?[] inputs) where TOp : IOp<TAttr> where TAttr : unmanaged
     {
         var sample = new Sample<TAttr>(c.Name, attr, [.. inputs.Select(Recipe)]);
-        using var first = SimDriver.Open(new SimOptions { Seed = 1 });
-        using var second = SimDriver.Open(new SimOptions { Seed = 2 });
-        // Both devices must give the same bits.
-        var result = Assert.Single(GradCheck.Run(new GoldenRow(OpRow.Of<TOp, TAttr>(), new SampleRow.Typed<TOp, TAttr>(sample)),
-            new GradCheckOptions { Devices = [first, second], Margin = 64, MaxCoordinates = 5, Directions = 2, DTypes = [DType.BF16] }));
-        Assert.True(result.Passed, string.Join("\n", result.Problems));
+        CudaDevice[] devices = [.. (GoldenRun.Current?.Seeds ?? [1, 2]).Select(GoldenRun.Open)];
+        try
+        {
+            // All devices must give the same bits.
+            var result = Assert.Single(GradCheck.Run(new GoldenRow(OpRow.Of<TOp, TAttr>(), new SampleRow.Typed<TOp, TAttr>(sample)),
+                new GradCheckOptions { Devices = devices, Margin = 64, MaxCoordinates = 5, Directions = 2, DTypes = [DType.BF16] }));
+            Assert.True(result.Passed, string.Join("\n", result.Problems));
+        }
+        finally
+        {
+            foreach (var device in devices) device.Dispose();
+        }
     }
 
     private static SampleInput Recipe(GoldenTensor? t)

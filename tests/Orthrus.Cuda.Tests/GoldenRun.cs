@@ -1,3 +1,4 @@
+using Orthrus.PtxSim;
 using Orthrus.Tensor;
 
 namespace Orthrus.Cuda.Tests;
@@ -21,6 +22,24 @@ internal sealed class GoldenRun
 
     /// <summary>Seed of the simulated device.</summary>
     internal int Seed { get; init; }
+
+    /// <summary>Seeds of the simulated devices on which an operator in BF16 must give the same bits.</summary>
+    internal IReadOnlyList<int> Seeds { get; init; } = [1, 2];
+
+    /// <summary>Kernels that ran.</summary>
+    internal HashSet<string> Kernels { get; } = [];
+
+    /// <summary>A simulated device whose kernels the run notes.</summary>
+    internal static CudaDevice Open(int seed)
+    {
+        var driver = new SimDriver(new SimOptions { Seed = seed });
+        if (Current is { } run)
+            driver.Launched = r =>
+            {
+                lock (run.Kernels) run.Kernels.Add(r.Kernel);
+            };
+        return driver.OpenDevice();
+    }
 
     /// <summary>Operands are rounded to BF16 and results are noted only: where they are not, they would differ from what is expected.</summary>
     internal bool Rounded { get; init; }

@@ -3,6 +3,8 @@ using System.Reflection;
 using System.Runtime.ExceptionServices;
 using System.Security.Cryptography;
 using System.Text;
+using Orthrus.Mamba;
+using Orthrus.Mamba.Streaming;
 using Orthrus.Tensor;
 using Orthrus.TestSupport;
 
@@ -10,12 +12,18 @@ namespace Orthrus.Cuda.Tests;
 
 /// <summary>
 /// Every golden test of operators and modules on simulated devices with two orders of blocks, warps and streams: the same bits, and the numbers written by PyTorch; with BF16
-/// activations too. Verdicts are remembered where ORTHRUS_GOLDEN_CACHE names a folder, by the hash of all assemblies (kernels included) and of the golden files.
+/// activations too. Verdicts are remembered where ORTHRUS_GOLDEN_CACHE names a folder, by the hash of all assemblies (kernels included) and of the golden files. There a test
+/// is run in five orders when the PTX of a kernel that it runs is another than when it passed last.
 /// </summary>
 [Trait("tier", "long")]
 public sealed class GoldenSeedTests(ITestOutputHelper output)
 {
     private const string F32 = "f32", Bf16 = "bf16";
+    private const int FewSeeds = 2, ManySeeds = 5;
+    // Positions of a batch that is embedded four times for each precision.
+    private const int LongestReplay = 1000;
+
+    private static string? Cache => Environment.GetEnvironmentVariable("ORTHRUS_GOLDEN_CACHE") is { Length: > 0 } folder ? folder : null;
 
     // Operators of the area "ops" whose kernels take BF16 activations.
     private static readonly HashSet<string> HalfOps =
@@ -38,21 +46,131 @@ public sealed class GoldenSeedTests(ITestOutputHelper output)
     public void Equal_the_numbers_of_PyTorch_with_the_same_bits_in_any_order(string test, string dtype)
     {
         if (test.Length == 0) Assert.Skip($"no golden cases under {TestPaths.Goldens}");
-        output.WriteLine(Remembered(test, dtype, () => Judge(test, dtype)));
+        output.WriteLine(Remembered(test, dtype, () => Judge(test, dtype, new GoldenStamps(Cache, test, dtype))));
     }
 
-    private static string Judge(string test, string dtype)
+    [Theory]
+    [MemberData(nameof(Embedders))]
+    public void Embedders_replay_the_numbers_of_PyTorch(string name, string dtype)
+    {
+        string test = $"embedder {name}";
+        output.WriteLine(Remembered(test, dtype, () => JudgeReplay(GoldenCase.Find("encoder", name), dtype, new GoldenStamps(Cache, test, dtype))));
+    }
+
+    // The cheapest test of each kind; the record of the last pass is made up.
+    [Theory]
+    [InlineData(F32)]
+    [InlineData(Bf16)]
+    public void Five_seeds_judge_a_kernel_that_changed(string dtype)
+    {
+        string? test = Tests.Value.Keys.Where(t => t.StartsWith("ElementwiseGoldenTests.SiLU", StringComparison.OrdinalIgnoreCase)).Order(StringComparer.Ordinal).FirstOrDefault();
+        if (test is null) Assert.Skip($"no golden cases under {TestPaths.Goldens}");
+        string folder = Directory.CreateTempSubdirectory("orthrus-stamps").FullName;
+        try
+        {
+            var stamps = new GoldenStamps(folder, test, dtype);
+            Assert.StartsWith("2 seeds", Judge(test, dtype, stamps));
+            Assert.StartsWith("2 seeds", Judge(test, dtype, stamps));
+            string file = Assert.Single(Directory.GetFiles(Path.Combine(folder, "kernels")));
+            string[] lines = File.ReadAllLines(file);
+            Assert.Contains(lines, l => l.StartsWith("silu", StringComparison.Ordinal));
+            File.WriteAllLines(file, lines.Select(l => l[..^1] + (l[^1] == '0' ? '1' : '0')));
+            Assert.StartsWith("5 seeds", Judge(test, dtype, stamps));
+            // That pass is the one to compare with now.
+            Assert.Equal(lines, File.ReadAllLines(file));
+            Assert.StartsWith("2 seeds", Judge(test, dtype, stamps));
+            // A kernel that had no part in the last pass counts as changed.
+            File.WriteAllText(file, "");
+            Assert.StartsWith("5 seeds", Judge(test, dtype, stamps));
+            Assert.StartsWith("2 seeds", Judge(test, dtype, new GoldenStamps(null, test, dtype)));
+        }
+        finally
+        {
+            Directory.Delete(folder, true);
+        }
+    }
+
+    private static string Judge(string test, string dtype, GoldenStamps stamps)
     {
         bool half = dtype == Bf16;
         var first = Run(test, dtype, new GoldenRun { Seed = 1 });
-        // Operators in BF16 are judged by their specification, on two devices at once.
-        if (half && first.Results.Count == 0) return "two seeds, within the bound of the specification";
-        var second = Run(test, dtype, new GoldenRun { Seed = 2 });
-        Assert.NotEmpty(first.Results);
-        Assert.Equal(first.Results.Keys, second.Results.Keys);
-        foreach (var (key, result) in first.Results)
-            Assert.True(result.Values.AsSpan().SequenceEqual(second.Results[key].Values) || result.Values.Zip(second.Results[key].Values).All(p => p.First.Equals(p.Second)), $"{key} depends on the seed");
-        return $"two seeds, {first.Results.Sum(r => (long)r.Value.Values.Length)} numbers" + (half ? Deviation(test, first) : "");
+        int seeds = Seeds(stamps, first.Kernels);
+        // Operators in BF16 are judged by their specification, on several devices at once.
+        bool specified = half && first.Results.Count == 0;
+        if (specified && seeds > FewSeeds) Run(test, dtype, new GoldenRun { Seeds = [.. Enumerable.Range(1, seeds)] });
+        if (!specified) Assert.NotEmpty(first.Results);
+        for (int seed = 2; !specified && seed <= seeds; seed++)
+        {
+            var other = Run(test, dtype, new GoldenRun { Seed = seed });
+            Assert.Equal(first.Results.Keys, other.Results.Keys);
+            foreach (var (key, result) in first.Results)
+                Assert.True(result.Values.AsSpan().SequenceEqual(other.Results[key].Values) || result.Values.Zip(other.Results[key].Values).All(p => p.First.Equals(p.Second)), $"{key} depends on the seed: {seed} differs from 1");
+        }
+        string verdict = specified ? $"{seeds} seeds, within the bound of the specification" : $"{seeds} seeds, {first.Results.Sum(r => (long)r.Value.Values.Length)} numbers" + (half ? Deviation(test, first) : "");
+        stamps.Keep(first.Kernels);
+        return verdict;
+    }
+
+    private static int Seeds(GoldenStamps stamps, IEnumerable<string> kernels) => stamps.Changed(kernels) ? ManySeeds : FewSeeds;
+
+    public static IEnumerable<TheoryDataRow<string, string>> Embedders() =>
+        from row in GoldenCase.Names("encoder", c => c.Op == "encoder" || (c.Op == "encoder_real" && c.Int("B") * c.Int("L") <= LongestReplay))
+        from dtype in new[] { F32, Bf16 }
+        select new TheoryDataRow<string, string>(row.Data, dtype);
+
+    /// <summary>Every batch of a case twice by an embedder: as its calls come, and by the graph that was recorded of them.</summary>
+    private static string JudgeReplay(GoldenCase c, string dtype, GoldenStamps stamps)
+    {
+        bool published = c.Op == "encoder_real";
+        var file = published ? SafeTensorFile.Open(Path.Combine(c.Folder, c.Text("weights"))) : null;
+        int layers = file?.Keys.Count(k => k.EndsWith(".A_log", StringComparison.Ordinal)) ?? c.Int("n_layers");
+        var config = new MambaConfig(c.Int("d_model"), layers, c.Int("n_tracks"));
+        var want = c.Output("rep");
+        byte[] bytes = c.Input("bytes").ToBytes();
+        int[] lengths = c.Input("lengths").ToInt32();
+        int stride = bytes.Length / lengths.Length;
+        var run = new GoldenRun();
+        float[]? first = null;
+        long replays = 0;
+        int seeds = FewSeeds;
+        for (int seed = 1; seed <= seeds; seed++)
+        {
+            GoldenRun.Current = run;
+            using var device = GoldenRun.Open(seed);
+            GoldenRun.Current = null;
+            var options = new EmbedderOptions { Device = device, DType = dtype == Bf16 ? DType.BF16 : DType.F32 };
+            using var encoder = new DeviceEncoder(device, config, k => (file is null ? c.Input(k) : file[k]).Values, options);
+            for (int round = 0; round < 2; round++)
+            {
+                long before = encoder.Graphs.Replays;
+                PlainRecord[] records = [.. lengths.Select((l, b) => new PlainRecord { Tracks = bytes.AsMemory(b * stride, l), Pool = new double[config.DModel] })];
+                int batches = 0;
+                foreach (var batch in encoder.Batches(records))
+                {
+                    encoder.Encode(batch);
+                    batches++;
+                }
+                float[] got = [.. records.SelectMany(r => r.Pool.Select(v => (float)v))];
+                first ??= got;
+                Assert.True(got.AsSpan().SequenceEqual(first), $"round {round + 1} with seed {seed} differs from the first");
+                if (round == 0) continue;
+                Assert.Null(encoder.Graphs.Why);
+                Assert.Equal(batches, encoder.Graphs.Replays - before);
+                replays += batches;
+            }
+            if (seed == 1) seeds = Seeds(stamps, run.Kernels);
+        }
+        double distance = Distance(want.Values, Array.ConvertAll(first!, v => (double)v)) / Distance(want.Values, new double[want.Values.Length]);
+        if (dtype == F32) c.AssertF32(c.Outputs["rep"], first!);
+        else Assert.InRange(distance, 1e-6, Cli.SelfTest.EncoderChecks.EmbeddingLimit(DType.BF16));
+        stamps.Keep(run.Kernels);
+        return string.Create(CultureInfo.InvariantCulture, $"{seeds} seeds, {lengths.Length} records, {replays} replays of graphs; deviates by {distance:G2} of the norm");
+    }
+
+    private sealed class PlainRecord : StreamRecord
+    {
+        internal override bool WantsPositions => false;
+        internal override void Positions(int start, ReadOnlySpan<float> rows, ReadOnlySpan<double> rows64) => throw new NotSupportedException();
     }
 
     /// <summary>
@@ -124,8 +242,7 @@ public sealed class GoldenSeedTests(ITestOutputHelper output)
 
     private static string Remembered(string test, string dtype, Func<string> judge)
     {
-        string? folder = Environment.GetEnvironmentVariable("ORTHRUS_GOLDEN_CACHE");
-        if (string.IsNullOrEmpty(folder)) return judge();
+        if (Cache is not { } folder) return judge();
         string path = Path.Combine(folder, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{Inputs.Value}\n{test}\n{dtype}"))));
         if (File.Exists(path)) return "remembered: " + File.ReadAllText(path);
         string verdict = judge();

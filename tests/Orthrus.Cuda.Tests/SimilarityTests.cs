@@ -130,6 +130,19 @@ public sealed class SimilarityTests
         }
     }
 
+    // The similarities alone would be 67 MB.
+    [Fact, Trait("tier", "long")]
+    public void Four_thousand_pairs_need_no_matrix_of_similarities()
+    {
+        const int n = 4096, d = 128;
+        const long square = (long)n * n * sizeof(float), operands = 2L * n * d * sizeof(float);
+        using var device = SimDriver.Open(new SimOptions { Checks = false });
+        long peak = Run(device, n, d, 0, true).Scratch;
+        TestContext.Current.TestOutputHelper?.WriteLine($"n = {n}, d = {d}: at most {peak:N0} bytes above the operands of {operands:N0}; similarities would be {square:N0}");
+        Assert.InRange(peak, operands, 6 * operands);
+        Assert.True(peak < square / 2);
+    }
+
     [Fact]
     public void Tiles_meet_in_no_bank_and_waste_no_sector()
     {

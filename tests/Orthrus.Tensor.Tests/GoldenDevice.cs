@@ -6,7 +6,7 @@ internal static class GoldenDevice
 #if SIMULATED
     internal static readonly DType[] DTypes = [DType.F32];
 
-    internal static Device Open(DType dtype) => dtype == DType.F64 ? new CpuDevice(2) : PtxSim.SimDriver.Open(new PtxSim.SimOptions { Seed = Orthrus.Cuda.Tests.GoldenRun.Current?.Seed ?? 0 });
+    internal static Device Open(DType dtype) => dtype == DType.F64 ? new CpuDevice(2) : Orthrus.Cuda.Tests.GoldenRun.Open(Orthrus.Cuda.Tests.GoldenRun.Current?.Seed ?? 0);
 #else
     internal static readonly DType[] DTypes = [DType.F32, DType.F64];
 
