@@ -84,8 +84,14 @@ public sealed class LaunchReport
     /// <summary>Distinct bytes of global memory written, in whole sectors.</summary>
     public required long DramWriteBytes { get; init; }
 
-    /// <summary>Floating-point operations of mma.</summary>
+    /// <summary>Floating-point operations of mma, of every type.</summary>
     public required long MatrixFlops { get; init; }
+
+    /// <summary>Those of them that are products of f16 summed in f16.</summary>
+    public long HalfSumFlops { get; init; }
+
+    /// <summary>Those of them that are products of tf32.</summary>
+    public long Tf32Flops { get; init; }
 
     /// <summary>What the kernel printed.</summary>
     public required IReadOnlyList<string> Output { get; init; }
@@ -112,7 +118,8 @@ public sealed class LaunchReport
 
     /// <summary>
     /// Lower bound of the time on each unit, the limiting one first, if the work spreads evenly over all multiprocessors: warp instructions without
-    /// moves at the issue rate, f32, special functions, shared-memory cycles, DRAM bytes, mma.
+    /// moves at the issue rate, f32, special functions, shared-memory cycles, DRAM bytes, mma by its types' rates. Integer, conversion, f64 and L2 are
+    /// no units here.
     /// </summary>
     /// <param name="spec">The device.</param>
     public IReadOnlyList<UnitBound> Bounds(SimDeviceSpec spec)
@@ -126,9 +133,13 @@ public sealed class LaunchReport
             new("special", this[InstructionClass.Special].Lane / (clocks * spec.SpecialPerClock)),
             new("shared", (SharedLoads.Units + SharedStores.Units) / clocks),
             new("dram", (DramReadBytes + DramWriteBytes) / spec.DramBytesPerSecond),
-            new("matrix", MatrixFlops / (clocks * spec.MatrixFlopsPerClock)),
+            new("matrix", MatrixClocks(spec) / clocks),
         ];
         Array.Sort(bounds, (a, b) => b.Seconds.CompareTo(a.Seconds));
         return bounds;
     }
+
+    // Clocks of the tensor cores of one multiprocessor, had it all the work.
+    private double MatrixClocks(SimDeviceSpec spec) =>
+        ((double)(MatrixFlops - HalfSumFlops - Tf32Flops) / spec.MatrixFlopsPerClock) + ((double)HalfSumFlops / spec.HalfSumFlopsPerClock) + ((double)Tf32Flops / spec.Tf32FlopsPerClock);
 }

@@ -153,6 +153,52 @@ public class DeviceTests
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    // Families in blocks, as inline assembly declares them.
+    [InlineData("{ .reg .b32 a<8>; mov.b32 a0, 7; mov.b32 a7, 5; add.u32 %r20, a0, a7; }", 12u)]
+    [InlineData("{ .reg .pred q<2>; setp.lt.u32 q1, %r10, 5; @q1 mov.b32 %r20, 3; @!q1 mov.b32 %r20, 4; }", 3u)]
+    [InlineData("{ .reg .b32 a<2>; mov.b32 a1, 7; { .reg .b32 a<2>; mov.b32 a1, 9; add.u32 %r20, a1, %r20; } add.u32 %r20, a1, %r20; }", 16u)]
+    // A family hides only its own numbers; a single register nothing but its name.
+    [InlineData("{ .reg .b32 a<12>; mov.b32 a11, 7; { .reg .b32 a<3>; mov.b32 a1, 9; add.u32 %r20, a1, a11; } }", 16u)]
+    [InlineData("{ .reg .b32 t1; mov.b32 t1, 7; { .reg .b32 t; mov.b32 t, 9; add.u32 %r20, t, t1; } }", 16u)]
+    [InlineData("{ .reg .b32 %r<22>; mov.b32 %r20, 9; } add.u32 %r20, %r20, 1;", 1u)]
+    [InlineData("{ .reg .b64 d<3>; mov.b64 d2, 70000; cvt.u32.u64 %r20, d2; }", 70000u)]
+    public void RegistersOfABlockAreItsOwn(string body, uint expected) => Assert.Equal(expected, Ptx.One(body, 1));
+
+    [Fact]
+    public void AFamilyEndsWithItsBlock()
+    {
+        string text = Ptx.Kernel("{ .reg .b32 a<8>; mov.b32 a0, 7; }\nmov.b32 %r20, a0;");
+        using SimDevice device = Small();
+        Assert.Contains("'a0' is neither a register", Assert.Throws<PtxException>(() => device.Load(PtxModule.Parse(text))["k"]).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("sm_80", "A100", true)]
+    [InlineData("sm_70", "A100", true)]
+    [InlineData("sm_86", "A100", false)]
+    [InlineData("sm_90", "A100", false)]
+    [InlineData("sm_90", "L4", false)]
+    [InlineData("sm_90", "H100 SXM", true)]
+    [InlineData("sm_90a", "H100 SXM", true)]
+    [InlineData("sm_80a", "H100 SXM", false)]
+    [InlineData("sm_80f", "L4", true)]
+    [InlineData("sm_80f", "H100 SXM", false)]
+    public void TargetsBeyondTheDeviceAreRefused(string target, string name, bool takes)
+    {
+        PtxModule module = PtxModule.Parse(Copy.Replace("sm_80", target, StringComparison.Ordinal));
+        using var device = new SimDevice(SimDeviceSpec.Named(name), new SimOptions { MemoryBytes = 1 << 20 });
+        if (takes)
+        {
+            Assert.NotNull(device.Load(module)["k"]);
+            return;
+        }
+
+        PtxException error = Assert.Throws<PtxException>(() => device.Load(module));
+        Assert.Contains($"the PTX is for {target}, a {name} is sm_{SimDeviceSpec.Named(name)!.ComputeCapability}", error.Message, StringComparison.Ordinal);
+        Assert.Equal(2, error.Line);
+    }
+
     [Fact]
     public void ModulesTellTheirKernelsAndVariables()
     {
