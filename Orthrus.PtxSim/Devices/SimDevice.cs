@@ -212,7 +212,7 @@ public sealed unsafe class SimDevice : IDisposable
         int device = Spec.ComputeCapability;
         bool takes = module.Target[^1] switch { 'a' => target == device, 'f' => target <= device && target / 10 == device / 10, _ => target <= device };
         if (!takes)
-            throw new PtxException($"the PTX is for {module.Target}, a {Spec.Name} is sm_{device}: compile for compute_{device} or less", module.TargetLine);
+            throw new PtxException($"the PTX is for {module.Target}, the device ({Spec.Name}) is sm_{device}: compile for compute_{device} or less", module.TargetLine);
     }
 
     /// <summary>Unloads a module and frees its variables.</summary>

@@ -16,6 +16,7 @@ public class DeviceTests
         Assert.Equal(FaultKind.OutOfMemory, fault.Kind);
         Assert.Contains("'too much' do not fit: 524288 of 1048576", fault.Message, StringComparison.Ordinal);
         device.Free(a);
+        Assert.Contains("'all' do not fit: the device has 1048576 bytes", Assert.Throws<SimFault>(() => device.Alloc((1 << 20) + 1, "all")).Message, StringComparison.Ordinal);
         Assert.Equal(0, device.UsedBytes);
         device.Free(device.Alloc(1 << 20));
         Assert.Equal(0, device.LiveBlocks);
@@ -139,6 +140,15 @@ public class DeviceTests
     [InlineData("tex.2d.v4.f32.f32 {%r1,%r1,%r1,%r1}, [%rd1, {%r1,%r1}];", "")]
     [InlineData("wgmma.fence.sync.aligned;", "'wgmma.fence.sync.aligned' is not supported")]
     [InlineData("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%r1,%r1,%r1,%r1}, {%r1,%r1,%r1,%r1}, {%r1,%r1}, {%r1,%r1,%r1,%r1};", "'mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32' is not supported")]
+    [InlineData("mbarrier.init.shared.b64 [%r1], 32;", "'mbarrier.init.shared.b64' is not supported")]
+    [InlineData("createpolicy.fractional.L2::evict_last.b64 %rd1, 1.0;", "'createpolicy.fractional.L2::evict_last.b64' is not supported")]
+    [InlineData("ld.global.L2::cache_hint.b32 %r2, [%rd1], %rd2;", "'ld.global.L2::cache_hint.b32' is not supported")]
+    [InlineData("cvt.rn.satfinite.e4m3x2.f32 %h1, %r1, %r1;", "'cvt.rn.satfinite.e4m3x2.f32' is not supported")]
+    [InlineData("vadd.u32.u32.u32 %r1, %r1, %r1;", "'vadd.u32.u32.u32' is not supported")]
+    [InlineData("elect.sync %r1|%p1, -1;", "'elect.sync' is not supported")]
+    [InlineData("red.global.v2.f32.add [%rd1], {%r1, %r1};", "'red.global.v2.f32.add' is not supported")]
+    [InlineData("min.xorsign.abs.f32 %r1, %r1, %r1;", "'min.xorsign.abs.f32' is not supported")]
+    [InlineData("add.rz.f64 %rd1, %rd1, %rd1;", "'add.rz.f64' is not supported")]
     [InlineData("add.u32 %nothing, %r1, %r1;", "'%nothing' is neither a register")]
     [InlineData("bra NOWHERE;", "no label 'NOWHERE'")]
     [InlineData("add.u32 %r1 %r1, %r1;", "expected ';'")]
@@ -195,7 +205,7 @@ public class DeviceTests
         }
 
         PtxException error = Assert.Throws<PtxException>(() => device.Load(module));
-        Assert.Contains($"the PTX is for {target}, a {name} is sm_{SimDeviceSpec.Named(name)!.ComputeCapability}", error.Message, StringComparison.Ordinal);
+        Assert.Contains($"the PTX is for {target}, the device ({name}) is sm_{SimDeviceSpec.Named(name)!.ComputeCapability}", error.Message, StringComparison.Ordinal);
         Assert.Equal(2, error.Line);
     }
 
