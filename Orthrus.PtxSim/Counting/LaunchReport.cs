@@ -51,6 +51,9 @@ public sealed class LaunchReport
     /// <summary>Shared memory of a block in bytes, static and dynamic.</summary>
     public required int SharedBytes { get; init; }
 
+    /// <summary>How much of it is dynamic.</summary>
+    public required int DynamicSharedBytes { get; init; }
+
     /// <summary>Registers of a thread as given on the kernel; 0 for unknown.</summary>
     public required int RegistersPerThread { get; init; }
 
@@ -105,14 +108,19 @@ public sealed class LaunchReport
 
     /// <summary>Warps that a multiprocessor can hold at the same time, by threads, blocks, shared memory and (if known) registers.</summary>
     /// <param name="spec">The device.</param>
-    public int ResidentWarps(SimDeviceSpec spec)
+    public int ResidentWarps(SimDeviceSpec spec) => ResidentWarps(spec, RegistersPerThread);
+
+    /// <summary>The same with the registers that a compiler of machine code reports for a device.</summary>
+    /// <param name="spec">The device.</param>
+    /// <param name="registersPerThread">Registers of a thread; 0 for unknown.</param>
+    public int ResidentWarps(SimDeviceSpec spec, int registersPerThread)
     {
         ArgumentNullException.ThrowIfNull(spec);
         int warps = (int)(Block.Count + 31) / 32;
         int blocks = Math.Min(spec.BlocksPerMultiprocessor, spec.ThreadsPerMultiprocessor / 32 / warps);
         blocks = Math.Min(blocks, spec.SharedPerMultiprocessor / (SharedBytes + 1024));
-        if (RegistersPerThread > 0)
-            blocks = Math.Min(blocks, spec.Registers / (((RegistersPerThread + 7) & ~7) * 32 * warps));
+        if (registersPerThread > 0)
+            blocks = Math.Min(blocks, spec.Registers / (((registersPerThread + 7) & ~7) * 32 * warps));
         return blocks * warps;
     }
 

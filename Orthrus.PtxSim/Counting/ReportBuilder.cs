@@ -61,6 +61,7 @@ internal static unsafe class ReportBuilder
             Grid = launch.Grid,
             Block = launch.BlockSize,
             SharedBytes = launch.SharedBytes,
+            DynamicSharedBytes = launch.DynamicShared,
             RegistersPerThread = launch.RegistersPerThread,
             GlobalLoads = Of(InstructionClass.LoadGlobal),
             GlobalStores = Of(InstructionClass.StoreGlobal),
