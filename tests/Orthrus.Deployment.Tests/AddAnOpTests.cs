@@ -61,6 +61,6 @@ public class AddAnOpTests
         Directory.CreateDirectory(to);
         foreach (string file in Directory.GetFiles(from)) File.Copy(file, Path.Combine(to, Path.GetFileName(file)));
         foreach (string folder in Directory.GetDirectories(from))
-            if (Path.GetFileName(folder) is var name && name is not ("bin" or "obj" or ".git" or "TestResults" or "data" or "goldens")) Copy(folder, Path.Combine(to, name));
+            if (Path.GetFileName(folder) is var name && name is not ("bin" or "obj" or ".git" or "TestResults")) Copy(folder, Path.Combine(to, name));
     }
 }
