@@ -74,7 +74,7 @@ internal static class BenchVerb
         var choice = request.Simulate ? DeviceOption.Parse("sim") : request.Device ?? DeviceOption.Parse("auto");
         var target = choice.Resolve(request.Threads is not null ? "--threads" : request.DType == "f64" ? "--dtype f64" : null, bfloat16 ? "--dtype bf16" : request.Gemm is not null ? GemmOption.Name : null);
         Refuse(request.Spec is not null && target.Place != DevicePlace.Sim, "--spec says which GPU is simulated: give --simulate with it");
-        Refuse(request.Gemm == GemmBackend.Cublas && target.Place == DevicePlace.Sim, "--gemm cublas: cuBLAS runs on NVIDIA's hardware alone; leave it out with a simulated GPU");
+        GemmOption.Check(request.Gemm, target);
         Refuse(request.Seconds is not null && target.Place == DevicePlace.Sim, "--seconds is for what is timed; a simulated GPU counts: leave it out");
         if (target.Place == DevicePlace.Sim)
         {

@@ -61,6 +61,13 @@ internal static class GemmOption
         return option;
     }
 
+    /// <summary>Refuses cuBLAS on a simulated GPU, in every verb with the same words.</summary>
+    /// <exception cref="UsageException">The two do not go together.</exception>
+    internal static void Check(GemmBackend? gemm, DeviceTarget target)
+    {
+        if (gemm == GemmBackend.Cublas && target.Place == DevicePlace.Sim) throw new UsageException($"{Name} cublas: cuBLAS runs on NVIDIA's hardware alone; leave it out with a simulated GPU");
+    }
+
     /// <summary>The choice, or null where none was given.</summary>
     internal static GemmBackend? Parse(string? text) => text switch { null => null, "own" => GemmBackend.Own, "cublas" => GemmBackend.Cublas, _ => GemmBackend.Auto };
 }

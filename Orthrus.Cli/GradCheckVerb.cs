@@ -32,6 +32,7 @@ internal static class GradCheckVerb
     {
         var (ops, updates) = OpNames.Choose(names);
         var target = choice.Resolve(dtype == "f64" ? "--dtype f64" : null, dtype == "bf16" ? "--dtype bf16" : gemm is not null ? GemmOption.Name : null);
+        GemmOption.Check(gemm, target);
         using var devices = new CheckDevices(target, gemm);
         if (target.Why is not null) host.Error.WriteLine(target.Line(devices.Gpu?.Name ?? "cpu"));
         if (dtype == "bf16" && !devices.DTypes.Contains(DType.BF16)) throw new DeviceException($"{devices.Gpu!.Name} has no BF16: that begins with compute capability 8.0; use --dtype f32");

@@ -40,6 +40,7 @@ internal static class SelfTestVerb
     {
         var (ops, updates) = OpNames.Choose(names);
         var target = choice.Resolve(gpuAlone: gemm is null ? null : GemmOption.Name);
+        GemmOption.Check(gemm, target);
         using var devices = new CheckDevices(target, gemm);
         string name = devices.Gpu?.Name ?? $"cpu ({VectorWidths.Default}-bit vectors)";
         if (target.Why is not null) host.Error.WriteLine(target.Line(name));

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
+using Orthrus.Tensor;
 using Orthrus.Tensor.Cuda;
 
 namespace Orthrus.Cli;
@@ -27,10 +28,23 @@ internal static class WarmupVerb
         return command;
     }
 
+    // There is nothing to warm up on a CPU, so the advice to use one would lead nowhere.
+    private static OpenDevice Open(DeviceChoice choice)
+    {
+        try
+        {
+            return choice.Resolve().Open()!;
+        }
+        catch (CudaException e) when (e.Message.EndsWith(CudaErrors.UseCpu, StringComparison.Ordinal))
+        {
+            throw new DeviceException(e.Message[..^CudaErrors.UseCpu.Length].TrimEnd(' ', ',', ';'));
+        }
+    }
+
     private static int Run(DeviceChoice choice, CliHost host)
     {
         if (choice.Place != DevicePlace.Cuda) throw new UsageException($"--device {choice.Text}: kernels are compiled for a GPU, cuda or cuda:N");
-        using var open = choice.Resolve().Open()!;
+        using var open = Open(choice);
         host.Error.WriteLine(Nvrtc.IsAvailable
             ? $"{open.Device.Name}: NVRTC {Nvrtc.Version}, cache {CudaWarmup.Folder}"
             : $"{open.Device.Name}: {Nvrtc.WhyNot}; the kernels come with the program as PTX, which the driver finishes");

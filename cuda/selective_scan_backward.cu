@@ -64,7 +64,9 @@ struct ChannelSums
 {
 #ifdef ORTHRUS_BF16
     // By the tensor cores: the lanes' shares are the second operand of an mma, which adds up over the four lanes of a quad and two numbers of each. Of a float it
-    // reads the upper 19 bits, tf32: 11 binary digits, three more than the result will have. (cvt.rna would round rather than cut them, and spill.) The first operand, ones and zeros, sends the two to rows of their own: 2 step + pair of the states, and eight further. Two quads have the
+    // reads the upper 19 bits, tf32: 11 binary digits, three more than the result will have. (cvt.rna would round rather than cut them, and spill. The PTX manual
+    // has tf32 operands come from cvt and does not promise that the 13 lower bits of others are ignored; every device so far ignores them, and used ones would only be more exact.)
+    // The first operand, ones and zeros, sends the two to rows of their own: 2 step + pair of the states, and eight further. Two quads have the
     // same states; so have neighbouring columns of the result. A NaN or an infinity shows in all four steps.
     u32 picks[8];
     float b[4], c[4];

@@ -15,7 +15,7 @@ namespace Orthrus.Cli.Bench;
 /// <param name="Seconds">Median of the calls.</param>
 /// <param name="Flops">Operations of a call.</param>
 /// <param name="Bytes">Bytes that a call must move.</param>
-/// <param name="Limit">"fma" or "memory", whichever takes longer.</param>
+/// <param name="Limit">"fma" (or "matrix", the tensor cores) or "memory", whichever takes longer.</param>
 /// <param name="Share">Time that the limit allows over the time taken.</param>
 internal readonly record struct OpTime(string Op, string Sample, DType DType, string Pass, double Seconds, long Flops, long Bytes, string Limit, double Share);
 
@@ -42,13 +42,19 @@ internal abstract class OpReport : IDisposable
     /// <summary>Bytes a second at most.</summary>
     private protected abstract double Memory { get; }
 
+    /// <summary>Operations a second that tensor cores add for an operator, and their name; the others' where there are none.</summary>
+    private protected virtual (double Flops, string Name) Compute(string op, DType dtype) => (Flops, "fma");
+
+    /// <summary>What the head says besides.</summary>
+    private protected virtual string More => "";
+
     private protected abstract double Time(Action call);
 
     private protected abstract void WriteDevice(Utf8JsonWriter json);
 
     internal void Run(IReadOnlyList<OpRow> ops, IReadOnlyList<UpdateRow> updates, TextWriter writer, CancellationToken cancel)
     {
-        writer.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Device.Name}, {string.Join(" and ", DTypes)}, measured: {Flops / 1e9:F1} GFLOP/s, {Memory / 1e9:F1} GB/s"));
+        writer.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Device.Name}, {string.Join(" and ", DTypes)}, measured: {Flops / 1e9:F1} GFLOP/s, {Memory / 1e9:F1} GB/s{More}"));
         writer.WriteLine($"{"op",-22}  {"sample",-10}  {"type",-4}  {"pass",-8}  {"time",10}  {"GFLOP/s",8}  {"GB/s",7}  {"limit",-6}  {"share",6}");
         foreach (var op in ops)
             foreach (var sample in OpWork.Timed(op))
@@ -94,8 +100,9 @@ internal abstract class OpReport : IDisposable
 
         void Add(string pass, double time, long flops, long bytes)
         {
-            double compute = flops / Flops, traffic = bytes / Memory;
-            var row = new OpTime(work.Op, work.Sample, dtype, pass, time, flops, bytes, compute > traffic ? "fma" : "memory", Math.Max(compute, traffic) / time);
+            var (rate, unit) = Compute(work.Op, dtype);
+            double compute = flops / rate, traffic = bytes / Memory;
+            var row = new OpTime(work.Op, work.Sample, dtype, pass, time, flops, bytes, compute > traffic ? unit : "memory", Math.Max(compute, traffic) / time);
             _times.Add(row);
             writer.WriteLine(string.Create(CultureInfo.InvariantCulture,
                 $"{row.Op,-22}  {row.Sample,-10}  {dtype,-4}  {row.Pass,-8}  {Duration(time),10}  {flops / time / 1e9,8:F1}  {bytes / time / 1e9,7:F1}  {row.Limit,-6}  {100 * row.Share,4:F0} %"));
@@ -171,6 +178,13 @@ internal abstract class OpReport : IDisposable
 
         private protected override double Flops => _limits.Float32Flops;
         private protected override double Memory => _limits.MemoryBytes;
+        private protected override string More => _limits.MatrixFlops is { } flops ? string.Create(CultureInfo.InvariantCulture, $"; tensor cores {flops / 1e9:F1} GFLOP/s") : $"; tensor cores not measured: {_limits.WhyNoMatrix}";
+
+        // Products of F32 are six of BF16 each (cuda/linear.cu); where those are slower than plain ones, plain ones are the limit.
+        private protected override (double Flops, string Name) Compute(string op, DType dtype) =>
+            op != Linear.Name || _limits.MatrixFlops is not { } matrix ? base.Compute(op, dtype)
+            : dtype == DType.BF16 ? (matrix, "matrix")
+            : matrix / 6 > Flops ? (matrix / 6, "matrix") : (Flops, "fma");
 
         private protected override double Time(Action call)
         {
@@ -182,7 +196,12 @@ internal abstract class OpReport : IDisposable
             }) / calls;
         }
 
-        private protected override void WriteDevice(Utf8JsonWriter json) => json.WriteBoolean("simulated", false);
+        private protected override void WriteDevice(Utf8JsonWriter json)
+        {
+            json.WriteBoolean("simulated", false);
+            if (_limits.MatrixFlops is { } matrix) json.WriteNumber("matrix_flops", Math.Round(matrix));
+            else json.WriteNull("matrix_flops");
+        }
 
         public override void Dispose() => _timer.Dispose();
     }

@@ -90,7 +90,8 @@ internal sealed class SimulatedReport(SimDeviceSpec spec)
     private double Share(SimulatedFigure f)
     {
         double clocks = spec.ClockGHz * 1e9 * spec.Multiprocessors;
-        double peak = clocks * (f.Launches.Any(l => l.MatrixFlops > 0) ? spec.MatrixFlopsPerClock : 2 * spec.Float32PerClock);
+        long matrix = f.Launches.Sum(l => l.MatrixFlops), tf32 = f.Launches.Sum(l => l.Tf32Flops);
+        double peak = clocks * (matrix > tf32 ? spec.MatrixFlopsPerClock : matrix > 0 ? spec.Tf32FlopsPerClock : 2 * spec.Float32PerClock);
         return Bound(f) is var bound and > 0 ? Math.Max(f.MinimumBytes / spec.DramBytesPerSecond, f.Flops / peak) / bound : 0;
     }
 }

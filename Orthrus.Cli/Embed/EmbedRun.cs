@@ -18,6 +18,7 @@ internal sealed class EmbedRun(EmbedOptions options, CliHost host)
         paths?.Check();
         var target = options.Device.Resolve(
             options.Threads is not null ? "--threads" : options.DType == DType.F64 ? "--dtype f64" : null, options.DType == DType.BF16 ? "--dtype bf16" : options.Gemm is not null ? GemmOption.Name : null);
+        GemmOption.Check(options.Gemm, target);
         using var device = target.Open();
         using var folder = paths is null ? null : RunFolder.Take(paths);
         var fingerprints = RunIdentity.Fingerprints(options.InputFiles(), options.Resume);

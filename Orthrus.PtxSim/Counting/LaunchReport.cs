@@ -51,6 +51,9 @@ public sealed class LaunchReport
     /// <summary>Shared memory of a block in bytes, static and dynamic.</summary>
     public required int SharedBytes { get; init; }
 
+    /// <summary>How much of it is dynamic.</summary>
+    public required int DynamicSharedBytes { get; init; }
+
     /// <summary>Registers of a thread as given on the kernel; 0 for unknown.</summary>
     public required int RegistersPerThread { get; init; }
 
@@ -84,8 +87,14 @@ public sealed class LaunchReport
     /// <summary>Distinct bytes of global memory written, in whole sectors.</summary>
     public required long DramWriteBytes { get; init; }
 
-    /// <summary>Floating-point operations of mma.</summary>
+    /// <summary>Floating-point operations of mma, of every type.</summary>
     public required long MatrixFlops { get; init; }
+
+    /// <summary>Those of them that are products of f16 summed in f16.</summary>
+    public long HalfSumFlops { get; init; }
+
+    /// <summary>Those of them that are products of tf32.</summary>
+    public long Tf32Flops { get; init; }
 
     /// <summary>What the kernel printed.</summary>
     public required IReadOnlyList<string> Output { get; init; }
@@ -99,20 +108,26 @@ public sealed class LaunchReport
 
     /// <summary>Warps that a multiprocessor can hold at the same time, by threads, blocks, shared memory and (if known) registers.</summary>
     /// <param name="spec">The device.</param>
-    public int ResidentWarps(SimDeviceSpec spec)
+    public int ResidentWarps(SimDeviceSpec spec) => ResidentWarps(spec, RegistersPerThread);
+
+    /// <summary>The same with the registers that a compiler of machine code reports for a device.</summary>
+    /// <param name="spec">The device.</param>
+    /// <param name="registersPerThread">Registers of a thread; 0 for unknown.</param>
+    public int ResidentWarps(SimDeviceSpec spec, int registersPerThread)
     {
         ArgumentNullException.ThrowIfNull(spec);
         int warps = (int)(Block.Count + 31) / 32;
         int blocks = Math.Min(spec.BlocksPerMultiprocessor, spec.ThreadsPerMultiprocessor / 32 / warps);
         blocks = Math.Min(blocks, spec.SharedPerMultiprocessor / (SharedBytes + 1024));
-        if (RegistersPerThread > 0)
-            blocks = Math.Min(blocks, spec.Registers / (((RegistersPerThread + 7) & ~7) * 32 * warps));
+        if (registersPerThread > 0)
+            blocks = Math.Min(blocks, spec.Registers / (((registersPerThread + 7) & ~7) * 32 * warps));
         return blocks * warps;
     }
 
     /// <summary>
     /// Lower bound of the time on each unit, the limiting one first, if the work spreads evenly over all multiprocessors: warp instructions without
-    /// moves at the issue rate, f32, special functions, shared-memory cycles, DRAM bytes, mma.
+    /// moves at the issue rate, f32, special functions, shared-memory cycles, DRAM bytes, mma by its types' rates. Integer, conversion, f64 and L2 are
+    /// no units here.
     /// </summary>
     /// <param name="spec">The device.</param>
     public IReadOnlyList<UnitBound> Bounds(SimDeviceSpec spec)
@@ -126,9 +141,13 @@ public sealed class LaunchReport
             new("special", this[InstructionClass.Special].Lane / (clocks * spec.SpecialPerClock)),
             new("shared", (SharedLoads.Units + SharedStores.Units) / clocks),
             new("dram", (DramReadBytes + DramWriteBytes) / spec.DramBytesPerSecond),
-            new("matrix", MatrixFlops / (clocks * spec.MatrixFlopsPerClock)),
+            new("matrix", MatrixClocks(spec) / clocks),
         ];
         Array.Sort(bounds, (a, b) => b.Seconds.CompareTo(a.Seconds));
         return bounds;
     }
+
+    // Clocks of the tensor cores of one multiprocessor, had it all the work.
+    private double MatrixClocks(SimDeviceSpec spec) =>
+        ((double)(MatrixFlops - HalfSumFlops - Tf32Flops) / spec.MatrixFlopsPerClock) + ((double)HalfSumFlops / spec.HalfSumFlopsPerClock) + ((double)Tf32Flops / spec.Tf32FlopsPerClock);
 }

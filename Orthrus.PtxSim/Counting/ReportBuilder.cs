@@ -12,6 +12,7 @@ internal static unsafe class ReportBuilder
         KernelProgram program = launch.Program;
         var perClass = new InstructionCount[(int)InstructionClass.Other + 1];
         var executed = new InstructionCount[program.Infos.Length];
+        var flops = new long[3];
         for (int b = 0; b < program.Blocks.Length; b++)
         {
             long warps = core.BlockCounts[2 * b], lanes = core.BlockCounts[(2 * b) + 1];
@@ -20,6 +21,8 @@ internal static unsafe class ReportBuilder
             BasicBlock block = program.Blocks[b];
             for (int c = 0; c < perClass.Length; c++)
                 perClass[c] = new InstructionCount(perClass[c].Warp + (warps * block.PerClass[c]), perClass[c].Lane + (lanes * block.PerClass[c]));
+            for (int rate = 0; rate < flops.Length; rate++)
+                flops[rate] += warps * block.MatrixFlops[rate];
             foreach (int index in block.Instructions)
                 executed[index] = new InstructionCount(warps, lanes);
         }
@@ -58,6 +61,7 @@ internal static unsafe class ReportBuilder
             Grid = launch.Grid,
             Block = launch.BlockSize,
             SharedBytes = launch.SharedBytes,
+            DynamicSharedBytes = launch.DynamicShared,
             RegistersPerThread = launch.RegistersPerThread,
             GlobalLoads = Of(InstructionClass.LoadGlobal),
             GlobalStores = Of(InstructionClass.StoreGlobal),
@@ -67,7 +71,9 @@ internal static unsafe class ReportBuilder
             Local = Of(InstructionClass.Local),
             DramReadBytes = read * 32,
             DramWriteBytes = written * 32,
-            MatrixFlops = perClass[(int)InstructionClass.Matrix].Warp * program.MatrixFlops,
+            MatrixFlops = flops[0] + flops[1] + flops[2],
+            HalfSumFlops = flops[(int)MatrixRate.HalfSum],
+            Tf32Flops = flops[(int)MatrixRate.Tf32],
             Output = launch.Output,
         };
     }

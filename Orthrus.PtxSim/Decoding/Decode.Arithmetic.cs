@@ -266,6 +266,10 @@ internal sealed unsafe partial class FunctionDecoder
                 "div" => Simple(&Shapes.Binary64<FloatOps.Div64>, type, 2, cls),
                 "sqrt" => Simple(&Shapes.Unary64<FloatOps.Sqrt64>, type, 1, cls),
                 "rcp" when !approximate => Simple(&Shapes.Unary64<FloatOps.Rcp64>, type, 1, cls),
+                "rcp" when flush => Simple(&Shapes.Unary64<FloatOps.GrossRcp64>, type, 1, InstructionClass.Special),
+                "rsqrt" when flush => Simple(&Shapes.Unary64<FloatOps.GrossRsqrt64>, type, 1, InstructionClass.Special),
+                // Without .ftz there is no such instruction of the machine: the manual has it emulated, and rsqrt(double) is nothing else.
+                "rsqrt" => Simple(&Shapes.Unary64<FloatOps.Rsqrt64>, type, 1, cls),
                 _ => false,
             };
         }

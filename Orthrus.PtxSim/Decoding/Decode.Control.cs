@@ -238,8 +238,9 @@ internal sealed unsafe partial class FunctionDecoder
             PtxType.F16 => &MatrixOps.Multiply<MatrixOps.HalfFloat>,
             _ => &MatrixOps.Multiply<MatrixOps.Tf32>,
         };
-        Count(new Draft { Handler = handler, X = pairs | (half ? 4 : 0), Ext = [.. ext] }, InstructionClass.Matrix);
-        owner.MatrixFlops(2 * 16 * 8 * (shape == "m16n8k16" ? 16 : shape == "m16n8k8" ? 8 : 4), product);
+        int flops = 2 * 16 * 8 * (shape == "m16n8k16" ? 16 : shape == "m16n8k8" ? 8 : 4);
+        MatrixRate rate = product == PtxType.TF32 ? MatrixRate.Tf32 : half ? MatrixRate.HalfSum : MatrixRate.Half;
+        Count(new Draft { Handler = handler, X = pairs | (half ? 4 : 0), Ext = [.. ext], MatrixFlops = flops, MatrixRate = rate }, InstructionClass.Matrix);
         return true;
     }
 

@@ -76,6 +76,11 @@ internal sealed unsafe class Draft
     /// <summary>Whether it counts as an executed instruction; helpers of the decoder do not.</summary>
     public bool Counted { get; set; }
 
+    /// <summary>Floating-point operations of an mma.</summary>
+    public int MatrixFlops { get; init; }
+
+    public MatrixRate MatrixRate { get; init; }
+
     public IEnumerable<int> Uses()
     {
         if (!RawOperands)
@@ -113,6 +118,17 @@ internal sealed unsafe class Draft
                 yield return entry.Value;
         }
     }
+}
+
+/// <summary>Kinds of mma that the tensor cores do at rates of their own.</summary>
+internal enum MatrixRate : byte
+{
+    /// <summary>bf16 or f16, summed in f32.</summary>
+    Half,
+
+    /// <summary>f16, summed in f16.</summary>
+    HalfSum,
+    Tf32,
 }
 
 internal enum RegisterWidth : byte

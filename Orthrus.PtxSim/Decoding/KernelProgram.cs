@@ -11,6 +11,9 @@ internal sealed class BasicBlock
 {
     public int[] PerClass { get; } = new int[(int)InstructionClass.Other + 1];
 
+    /// <summary>Floating-point operations of its mma instructions by <see cref="MatrixRate"/>.</summary>
+    public long[] MatrixFlops { get; } = new long[3];
+
     /// <summary>Index in the code of each counted instruction's info, for counts by line.</summary>
     public List<int> Instructions { get; } = [];
 }
@@ -51,9 +54,6 @@ internal sealed unsafe class KernelProgram
     public int RegisterWords { get; set; }
 
     public int ParameterBytes { get; set; }
-
-    /// <summary>Floating-point operations of one mma of the kernel.</summary>
-    public long MatrixFlops { get; init; }
 
     public PtxFunction Function { get; init; } = null!;
 

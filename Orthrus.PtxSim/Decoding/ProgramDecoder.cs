@@ -18,7 +18,6 @@ internal sealed unsafe class ProgramDecoder
     private int localBytes;
     private int staticShared;
     private int narrowestShared = 16;
-    private long matrixFlops;
     private int dynamicStart = -1;
 
     public ProgramDecoder(PtxModule module, IReadOnlyDictionary<string, ulong> addresses)
@@ -45,7 +44,6 @@ internal sealed unsafe class ProgramDecoder
             StaticShared = staticShared,
             SharedGranuleShift = narrowestShared switch { >= 4 => 2, 2 or 3 => 1, _ => 0 },
             ParameterBytes = main.ParameterBytes,
-            MatrixFlops = matrixFlops,
         };
         program.SharedVariables.AddRange(sharedVariables);
         ProgramLayout.Build(program, order, Registers);
@@ -118,8 +116,6 @@ internal sealed unsafe class ProgramDecoder
     }
 
     public void SharedWidth(int bytes) => narrowestShared = Math.Min(narrowestShared, bytes);
-
-    public void MatrixFlops(int flops, PtxType type) => matrixFlops = Math.Max(matrixFlops, flops);
 
     private Symbol PlaceShared(PtxVariable variable)
     {

@@ -105,6 +105,7 @@ internal static unsafe class ProgramLayout
                 {
                     blocks[^1].PerClass[(int)draft.Class]++;
                     blocks[^1].Instructions.Add(infos.Count);
+                    blocks[^1].MatrixFlops[(int)draft.MatrixRate] += draft.MatrixFlops;
                 }
 
                 Write(program, i, draft, registers, infos);

@@ -24,6 +24,10 @@ public readonly struct KernelArgument
         return new KernelArgument(copy);
     }
 
+    /// <summary>Bytes as they stand in the parameter buffer.</summary>
+    /// <param name="bytes">The bytes; copied.</param>
+    public static KernelArgument FromBytes(ReadOnlySpan<byte> bytes) => new(bytes.ToArray());
+
     /// <summary>A 32-bit integer.</summary>
     /// <param name="value">The value.</param>
     public static implicit operator KernelArgument(int value) => Of(value);

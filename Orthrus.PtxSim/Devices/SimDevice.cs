@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Orthrus.PtxSim.Decoding;
 using Orthrus.PtxSim.Execution;
@@ -167,9 +168,11 @@ public sealed unsafe class SimDevice : IDisposable
     /// <summary>Loads a module: allocates and initialises its .global and .const variables.</summary>
     /// <param name="module">The module.</param>
     /// <exception cref="SimFault">Out of memory.</exception>
+    /// <exception cref="PtxException">The module is for a device of a later compute capability, or one that names a variable which is not there.</exception>
     public SimModule Load(PtxModule module)
     {
         ArgumentNullException.ThrowIfNull(module);
+        RefuseTarget(module);
         var addresses = new Dictionary<string, ulong>();
         PtxVariable[] variables = [.. module.Variables, .. module.Functions.SelectMany(f => f.Variables)];
         foreach (PtxVariable variable in variables)
@@ -198,6 +201,18 @@ public sealed unsafe class SimDevice : IDisposable
         var loaded = new SimModule(this, module, addresses);
         modules.Add(loaded);
         return loaded;
+    }
+
+    /// <summary>A driver compiles PTX for its own device only if the text asks for no more than that; sm_90a means that very device, sm_100f its family.</summary>
+    private void RefuseTarget(PtxModule module)
+    {
+        ReadOnlySpan<char> number = module.Target.AsSpan(Math.Min(3, module.Target.Length)).TrimEnd("af");
+        if (!module.Target.StartsWith("sm_", StringComparison.Ordinal) || !int.TryParse(number, NumberStyles.None, null, out int target))
+            return;
+        int device = Spec.ComputeCapability;
+        bool takes = module.Target[^1] switch { 'a' => target == device, 'f' => target <= device && target / 10 == device / 10, _ => target <= device };
+        if (!takes)
+            throw new PtxException($"the PTX is for {module.Target}, the device ({Spec.Name}) is sm_{device}: compile for compute_{device} or less", module.TargetLine);
     }
 
     /// <summary>Unloads a module and frees its variables.</summary>

@@ -31,6 +31,12 @@ public sealed record SimDeviceSpec
     /// <summary>Floating-point operations of bf16 and f16 tensor cores with f32 accumulation a clock and multiprocessor (a multiply-add is two).</summary>
     public required int MatrixFlopsPerClock { get; init; }
 
+    /// <summary>The same of f16 tensor cores with f16 accumulation: twice as many on GeForce cards, the same on the others.</summary>
+    public int HalfSumFlopsPerClock => HalfSumFactor * MatrixFlopsPerClock;
+
+    /// <summary>The same of tf32 tensor cores: half of bf16 on every device of the data sheets.</summary>
+    public int Tf32FlopsPerClock => MatrixFlopsPerClock / 2;
+
     /// <summary>Largest shared memory of a block in bytes, by opt-in.</summary>
     public required int SharedPerBlock { get; init; }
 
@@ -42,6 +48,9 @@ public sealed record SimDeviceSpec
 
     /// <summary>Resident blocks of a multiprocessor.</summary>
     public required int BlocksPerMultiprocessor { get; init; }
+
+    /// <summary>How much faster f16 tensor cores are with f16 accumulation than with f32.</summary>
+    public int HalfSumFactor { get; init; } = 1;
 
     /// <summary>Warp instructions issued a clock and multiprocessor.</summary>
     public int IssuePerClock { get; init; } = 4;
@@ -78,7 +87,7 @@ public sealed record SimDeviceSpec
     public static SimDeviceSpec Rtx4090 { get; } = new()
     {
         Name = "RTX 4090", ComputeCapability = 89, Multiprocessors = 128, ClockGHz = 2.52, MemoryBytes = 24L << 30, DramBytesPerSecond = 1.008e12,
-        Float32PerClock = 128, MatrixFlopsPerClock = 512, SharedPerBlock = 99 * 1024, SharedPerMultiprocessor = 100 * 1024,
+        Float32PerClock = 128, MatrixFlopsPerClock = 512, HalfSumFactor = 2, SharedPerBlock = 99 * 1024, SharedPerMultiprocessor = 100 * 1024,
         ThreadsPerMultiprocessor = 1536, BlocksPerMultiprocessor = 24,
     };
 

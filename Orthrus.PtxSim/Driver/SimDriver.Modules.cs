@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 using Orthrus.PtxSim.Parsing;
@@ -36,8 +35,6 @@ public sealed unsafe partial class SimDriver
                 PtxModule ptx = PtxModule.Parse(text);
                 if (TooNew(ptx) is { } why)
                     return Fail(CudaResult.UnsupportedPtxVersion, why);
-                if (ptx.Target.StartsWith("sm_", StringComparison.Ordinal) && int.TryParse(ptx.Target.AsSpan(3).TrimEnd("af"), NumberStyles.None, null, out int target) && target > c.Device.Spec.ComputeCapability)
-                    throw new PtxException($"the PTX is for {ptx.Target}, the device is sm_{c.Device.Spec.ComputeCapability}", 1);
                 return Set(module, handles.Add(new LoadedModule(c, c.Device.Load(ptx))));
             }
             catch (PtxException fault)

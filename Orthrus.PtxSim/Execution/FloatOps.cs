@@ -193,6 +193,41 @@ internal static class FloatOps
         public static Vector512<ulong> Do(Vector512<ulong> a) => (Vector512<double>.One / a.AsDouble()).AsUInt64();
     }
 
+    public readonly struct Rsqrt64 : IUnary64
+    {
+        public static Vector512<ulong> Do(Vector512<ulong> a) => (Vector512<double>.One / Vector512.Sqrt(a.AsDouble())).AsUInt64();
+    }
+
+    /// <summary>rcp.approx.ftz.f64: the start of a Newton iteration.</summary>
+    public readonly struct GrossRcp64 : IUnary64
+    {
+        public static Vector512<ulong> Do(Vector512<ulong> a) => Gross(a, Vector512<double>.One / Upper(a));
+    }
+
+    /// <summary>rsqrt.approx.ftz.f64.</summary>
+    public readonly struct GrossRsqrt64 : IUnary64
+    {
+        public static Vector512<ulong> Do(Vector512<ulong> a) => Gross(a, Vector512<double>.One / Vector512.Sqrt(Upper(a)));
+    }
+
+    /// <summary>What the gross approximations see of an operand: the upper 32 bits, subnormals as zeros of their sign.</summary>
+    private static Vector512<double> Upper(Vector512<ulong> a) => Flush((a & Vector512.Create(0xFFFFFFFF00000000ul)).AsDouble());
+
+    /// <summary>A result of the gross approximations: 20 bits of mantissa in the upper 32 bits, the others zero.</summary>
+    private static Vector512<ulong> Gross(Vector512<ulong> a, Vector512<double> exact)
+    {
+        Vector512<double> flushed = Flush(exact), numbers = Vector512.Equals(exact, exact) & Vector512.Equals(a.AsDouble(), a.AsDouble());
+        // To nearest, ties away from zero; infinities have no bits below to round up from.
+        Vector512<ulong> rounded = (flushed.AsUInt64() + Vector512.Create(0x80000000ul)) & Vector512.Create(0xFFFFFFFF00000000ul);
+        return Vector512.ConditionalSelect(numbers.AsUInt64(), rounded, Vector512.Create(0x7FF8000000000000ul));
+    }
+
+    private static Vector512<double> Flush(Vector512<double> v)
+    {
+        Vector512<double> sign = v & Vector512.Create(-0.0);
+        return Vector512.ConditionalSelect(Vector512.LessThan(v ^ sign, Vector512.Create(2.2250738585072014e-308)), sign, v);
+    }
+
     public readonly struct CopySign64 : IBinary64
     {
         public static Vector512<ulong> Do(Vector512<ulong> a, Vector512<ulong> b) =>

@@ -38,7 +38,7 @@ internal sealed unsafe class DeviceMemory(long capacity, bool shadow, int ordina
         if (bytes <= 0)
             throw new SimFault(FaultKind.HostCall, $"an allocation of {bytes} bytes for '{tag}'");
         if (bytes > capacity - Used)
-            throw new SimFault(FaultKind.OutOfMemory, $"{bytes} bytes for '{tag}' do not fit: {Used} of {capacity} bytes are in use");
+            throw new SimFault(FaultKind.OutOfMemory, $"{bytes} bytes for '{tag}' do not fit: {(bytes > capacity ? $"the device has {capacity} bytes" : $"{Used} of {capacity} bytes are in use")}");
         ulong start = next;
         next += ((ulong)bytes + 1023) & ~511ul;
         var memory = (byte*)NativeMemory.AlignedAlloc((nuint)bytes + (2 * Slack), 512);

@@ -156,32 +156,33 @@ internal abstract class FunctionParser(List<Token> tokens) : DeclarationParser(t
             throw new PtxException($"the directive '{word}' is not supported", Line);
         foreach (PtxVariable variable in DeclareVariables(space, false))
         {
-            if (renames.Count > 1)
+            if (renames.Count == 1)
+                function.Variables.Add(variable);
+            else if (variable.Count == 0)
+                Scoped(function, variable);
+            else
             {
-                string name = $"{variable.Name}#{++unique}";
-                renames[^1][variable.Name] = name;
-                variable.Name = name;
+                // A family like a<8> in an inner block: each of its registers hides the outer one of its name, others stay as they were.
+                for (int k = 0; k < variable.Count; k++)
+                    Scoped(function, new PtxVariable { Name = $"{variable.Name}{k}", Space = variable.Space, Type = variable.Type, Lanes = variable.Lanes, Line = variable.Line });
             }
-
-            function.Variables.Add(variable);
         }
+    }
+
+    private void Scoped(PtxFunction function, PtxVariable variable)
+    {
+        string name = $"{variable.Name}#{++unique}";
+        renames[^1][variable.Name] = name;
+        variable.Name = name;
+        function.Variables.Add(variable);
     }
 
     private string Resolve(string name)
     {
         for (int i = renames.Count - 1; i > 0; i--)
         {
-            Dictionary<string, string> names = renames[i];
-            if (names.Count == 0)
-                continue;
-            if (names.TryGetValue(name, out string? renamed))
+            if (renames[i].TryGetValue(name, out string? renamed))
                 return renamed;
-            // A family like %r<5> is renamed by its prefix.
-            int digits = name.Length;
-            while (digits > 0 && char.IsAsciiDigit(name[digits - 1]))
-                digits--;
-            if (digits < name.Length && names.TryGetValue(name[..digits], out renamed))
-                return string.Concat(renamed, "#", name.AsSpan(digits));
         }
 
         return name;

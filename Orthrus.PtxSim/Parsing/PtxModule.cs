@@ -13,6 +13,7 @@ public sealed class PtxModule
     {
         Version = parser.Version;
         Target = parser.Target;
+        TargetLine = parser.TargetLine;
         Variables = parser.Variables;
         foreach (PtxFunction function in parser.Functions)
         {
@@ -35,6 +36,8 @@ public sealed class PtxModule
 
     /// <summary>Names of the kernels in the order of the text.</summary>
     public IReadOnlyList<string> Kernels => kernels;
+
+    internal int TargetLine { get; }
 
     internal List<PtxVariable> Variables { get; }
 

@@ -9,6 +9,8 @@ internal sealed class PtxParser(List<Token> tokens) : FunctionParser(tokens)
 
     public string Target { get; private set; } = "";
 
+    public int TargetLine { get; private set; } = 1;
+
     public List<PtxVariable> Variables { get; } = [];
 
     public List<PtxFunction> Functions { get; } = [];
@@ -24,6 +26,7 @@ internal sealed class PtxParser(List<Token> tokens) : FunctionParser(tokens)
                     Version = Take().Text;
                     break;
                 case ".target":
+                    TargetLine = Line;
                     Target = Word();
                     while (Accept(','))
                         Word();

@@ -10,6 +10,9 @@ public readonly record struct CudaErrorInfo(string Name, string Meaning, string 
 /// <summary>The table of result codes.</summary>
 public static class CudaErrors
 {
+    /// <summary>How a message ends whose trouble a CPU has not; who cannot use one leaves it out.</summary>
+    public const string UseCpu = "or use --device cpu";
+
     private const string Report = "this is a fault of the program: report it with the command that led here",
         Kernel = "a kernel is at fault: run the same command with --device sim, which names the line, and report it",
         Hardware = "check the card (nvidia-smi -q, dmesg); other programs on it fail as well";
@@ -27,7 +30,7 @@ public static class CudaErrors
             "take .../lib64/stubs out of LD_LIBRARY_PATH, or install the NVIDIA driver"),
         CudaResult.DeviceUnavailable => new("CUDA_ERROR_DEVICE_UNAVAILABLE", "the device is busy or in exclusive mode", "end the program that holds it (nvidia-smi), or choose another with --device cuda:N"),
         CudaResult.NoDevice => new("CUDA_ERROR_NO_DEVICE", "the driver sees no GPU",
-            "check nvidia-smi and CUDA_VISIBLE_DEVICES; in a container, start it with GPUs (--gpus all); or use --device cpu"),
+            $"check nvidia-smi and CUDA_VISIBLE_DEVICES; in a container, start it with GPUs (--gpus all); {UseCpu}"),
         CudaResult.InvalidDevice => new("CUDA_ERROR_INVALID_DEVICE", "there is no device of this number", "nvidia-smi -L lists the devices; CUDA_VISIBLE_DEVICES renumbers them"),
         CudaResult.DeviceNotLicensed => new("CUDA_ERROR_DEVICE_NOT_LICENSED", "the virtual GPU has no licence", "see the licence settings of the virtual machine's host"),
         CudaResult.InvalidImage => new("CUDA_ERROR_INVALID_IMAGE", "the kernel image is damaged", "run `orthrus warmup`, which builds it anew"),

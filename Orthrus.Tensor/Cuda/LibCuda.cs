@@ -16,7 +16,7 @@ internal sealed unsafe partial class LibCuda : ICudaDriver
     {
         var status = NativeLibraries.CudaDriverStatus;
         return status.Found ? new LibCuda(status.Path)
-            : throw new CudaException("dlopen", $"no CUDA driver was found ({status.Why}); install the NVIDIA driver, or use --device cpu");
+            : throw new CudaException("dlopen", $"no CUDA driver was found ({status.Why}); install the NVIDIA driver, {CudaErrors.UseCpu}");
     }
 
     /// <inheritdoc/>

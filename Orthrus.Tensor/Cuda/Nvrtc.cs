@@ -17,6 +17,9 @@ public static unsafe partial class Nvrtc
         : !NativeLibraries.Exports(NativeLibraries.Nvrtc, nameof(nvrtcGetCUBIN)) || !NativeLibraries.Exports(NativeLibraries.Nvrtc, nameof(nvrtcGetSupportedArchs))
             ? $"NVRTC ({NativeLibraries.NvrtcStatus.Path}) is older than CUDA 11.2" : null);
 
+    // NVRTC_ERROR_COMPILATION: the source is at fault, and the log says where.
+    private const int CompilationError = 6;
+
     /// <summary>True where the library is here and not too old; <see cref="WhyNot"/> says why not.</summary>
     public static bool IsAvailable => Reason.Value is null;
 
@@ -70,7 +73,7 @@ public static unsafe partial class Nvrtc
             Check(nameof(nvrtcGetProgramLogSize), nvrtcGetProgramLogSize(program, &size));
             string log = Text(size, p => nvrtcGetProgramLog(program, p));
             if (result != 0)
-                throw new CudaException(nameof(nvrtcCompileProgram), $"{name}: NVRTC {Version.Major}.{Version.Minor} ({string.Join(' ', options)}): {FirstError(log) ?? Describe(result)}");
+                throw new CudaException(nameof(nvrtcCompileProgram), $"{name}: NVRTC {Version.Major}.{Version.Minor} ({string.Join(' ', options)}): {FirstError(log) ?? Describe(result)}{(result == CompilationError ? "" : $"; {Remedy(result)}")}");
             // A virtual architecture leaves no cubin.
             if (nvrtcGetCUBINSize(program, &size) == 0 && size > 0)
                 return new(Bytes(size, nameof(nvrtcGetCUBIN), p => nvrtcGetCUBIN(program, p)), log);
@@ -115,8 +118,16 @@ public static unsafe partial class Nvrtc
 
     private static void Check(string call, int result)
     {
-        if (result != 0) throw new CudaException(call, $"{call}: {Describe(result)} ({result})");
+        if (result != 0) throw new CudaException(call, $"{call}: {Describe(result)} ({result}); {Remedy(result)}");
     }
+
+    // nvrtc.h: 1 NVRTC_ERROR_OUT_OF_MEMORY, 2 PROGRAM_CREATION_FAILURE, 7 BUILTIN_OPERATION_FAILURE; the others are calls that this class does not make wrongly.
+    private static string Remedy(int result) => result switch
+    {
+        1 => "the host's memory is full: free some and try again",
+        7 => $"libnvrtc-builtins of the same version must stand beside {NativeLibraries.NvrtcStatus.Path}",
+        _ => $"the library {NativeLibraries.NvrtcStatus.Path} is damaged or of no version from 11.8 to 13: install it anew, or name another folder in {NativeLibraries.FoldersVariable}",
+    };
 
     /// <summary>Zero-terminated UTF-8 copies that live as long as this object.</summary>
     private sealed class NativeStrings : IDisposable

@@ -46,7 +46,10 @@ internal sealed unsafe class StagingRing : IDisposable
         }
     }
 
-    /// <summary>Waits for everything before and copies to the host: all slots are under way before the first is emptied.</summary>
+    /// <summary>
+    /// Copies to the host, after everything before it on the stream. All slots together are one piece; the host waits for each piece and empties it before the next is
+    /// asked for, so copies to the host do not overlap: whoever downloads needs the result now.
+    /// </summary>
     internal void Download(Span<byte> to, ulong from)
     {
         while (to.Length > 0)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Orthrus.Mamba;
 using Orthrus.PtxSim;
 using Orthrus.Tensor;
 
@@ -10,7 +11,37 @@ internal static class KernelsDocument
 {
     private static readonly SimDeviceSpec[] Devices = [SimDeviceSpec.H100, SimDeviceSpec.A100, SimDeviceSpec.Rtx4090, SimDeviceSpec.L4];
 
-    internal const string StaticMark = "static", SimulatedMark = "simulated", EncoderMark = "encoder";
+    internal const string StaticMark = "static", SimulatedMark = "simulated", LaunchesMark = "launches", FieldMark = "field", EncoderMark = "encoder";
+
+    /// <summary>The page with all its tables written anew.</summary>
+    /// <param name="page">The page.</param>
+    /// <param name="lengths">Lengths of the encoder's bound.</param>
+    internal static string Report(string page, IReadOnlyList<int> lengths)
+    {
+        var figures = StaticFigures.All();
+        var registers = figures.ToDictionary(f => (f.Kernel, f.BFloat16, f.Architecture), f => f.Registers);
+        page = Replace(page, StaticMark, Static(figures));
+        page = Simulate(page, (kernel, bfloat16, architecture) => registers.TryGetValue((kernel, bfloat16, architecture), out int n) ? n : null, lengths);
+        return page;
+    }
+
+    /// <summary>The page with its static table written anew.</summary>
+    internal static string ReportStatic(string page) => Replace(page, StaticMark, Static(StaticFigures.All()));
+
+    // The operators do not depend on each other; each has a device of its own.
+    private static string Simulate(string page, Func<string, bool, int, int?> registers, IReadOnlyList<int> lengths)
+    {
+        DType[] dtypes = [DType.F32, DType.BF16];
+        SimulatedFigure[] simulated =
+        [
+            .. OpTable.All.AsParallel().AsOrdered().WithDegreeOfParallelism(Environment.ProcessorCount).SelectMany(op => SimulatedFigures.Of([op], [], dtypes, SimDeviceSpec.H100).ToArray()),
+            .. SimulatedFigures.Of([], UpdateTable.All, dtypes, SimDeviceSpec.H100),
+        ];
+        page = Replace(page, SimulatedMark, Simulated(simulated));
+        page = Replace(page, LaunchesMark, LaunchTable.Of(simulated, registers));
+        page = Replace(page, FieldMark, FieldTables.Of(FieldTables.Sizes, (kernel, bfloat16) => registers(kernel, bfloat16, 90)));
+        return Replace(page, EncoderMark, Encoder([.. lengths.Select(l => ($"length {l.ToString("N0", CultureInfo.InvariantCulture)}", new EncoderFigures(new MambaConfig(512, 6, 6), 8, l)))]));
+    }
 
     /// <summary>Replaces what stands between the marks of one table.</summary>
     /// <exception cref="FormatException">The page has no such marks.</exception>
@@ -25,13 +56,14 @@ internal static class KernelsDocument
     /// <summary>Registers, shared and local memory of every kernel and architecture.</summary>
     internal static string Static(IEnumerable<StaticFigure> figures)
     {
-        var text = new StringBuilder("| kernel | activations |" + string.Concat(StaticFigures.Architectures.Select(a => $" sm_{a} |")) + " shared bytes | local bytes | spilled bytes |\n|---|---|" +
-            string.Concat(StaticFigures.Architectures.Select(_ => "---:|")) + "---:|---:|---:|\n");
+        var text = new StringBuilder("| kernel | activations |" + string.Concat(StaticFigures.Architectures.Select(a => $" sm_{a} |")) + " shared bytes | dynamic shared bytes | local bytes | spilled bytes |\n|---|---|" +
+            string.Concat(StaticFigures.Architectures.Select(_ => "---:|")) + "---:|---:|---:|---:|\n");
         foreach (var g in figures.GroupBy(f => (f.Source, f.Kernel, f.BFloat16)).OrderBy(g => g.Key.Source, StringComparer.Ordinal).ThenBy(g => g.Key.Kernel, StringComparer.Ordinal).ThenBy(g => g.Key.BFloat16))
         {
             text.Append(CultureInfo.InvariantCulture, $"| {g.Key.Source}: {g.Key.Kernel} | {(g.Key.BFloat16 ? "bf16" : "f32")} |");
             foreach (int a in StaticFigures.Architectures) text.Append(CultureInfo.InvariantCulture, $" {g.FirstOrDefault(f => f.Architecture == a)?.Registers.ToString(CultureInfo.InvariantCulture) ?? "–"} |");
-            text.Append(CultureInfo.InvariantCulture, $" {g.Max(f => f.SharedBytes)} | {g.Max(f => f.LocalBytes)} | {g.Max(f => f.SpillBytes)} |\n");
+            string dynamicBytes = DynamicShared.Budgets.TryGetValue(g.Key.Kernel, out var budget) ? budget.Text(g.Key.BFloat16) : "0";
+            text.Append(CultureInfo.InvariantCulture, $" {g.Max(f => f.SharedBytes)} | {dynamicBytes} | {g.Max(f => f.LocalBytes)} | {g.Max(f => f.SpillBytes)} |\n");
         }
         return text.ToString();
     }

@@ -1,6 +1,3 @@
-using System.Globalization;
-using Orthrus.Mamba;
-using Orthrus.PtxSim;
 using Orthrus.Tensor;
 using Orthrus.Tensor.Cuda;
 
@@ -8,7 +5,7 @@ namespace Orthrus.Kernels;
 
 /// <summary>
 /// For people who change kernels: `ptx FOLDER` compiles every source in cuda/ to the PTX that is committed and embedded (files whose source has not
-/// changed stay as they are); `report PAGE` writes the tables of docs/KERNELS.md; `sim-speed` measures the simulator on this machine.
+/// changed stay as they are); `report PAGE` writes the tables of docs/KERNELS.md, `report --static PAGE` in seconds that of registers and memory alone; `sim-speed` measures the simulator on this machine.
 /// </summary>
 internal static class Program
 {
@@ -24,12 +21,10 @@ internal static class Program
                 case ["ptx", var folder]:
                     return WritePtx(folder);
                 case ["report", var page]:
-                    string text = File.ReadAllText(page);
-                    text = KernelsDocument.Replace(text, KernelsDocument.StaticMark, KernelsDocument.Static(StaticFigures.All()));
-                    text = KernelsDocument.Replace(text, KernelsDocument.SimulatedMark, KernelsDocument.Simulated(SimulatedFigures.All(SimDeviceSpec.H100)));
-                    text = KernelsDocument.Replace(text, KernelsDocument.EncoderMark, KernelsDocument.Encoder(
-                        [.. Lengths.Select(l => ($"length {l.ToString("N0", CultureInfo.InvariantCulture)}", new EncoderFigures(new MambaConfig(512, 6, 6), 8, l)))]));
-                    File.WriteAllText(page, text);
+                    File.WriteAllText(page, KernelsDocument.Report(File.ReadAllText(page), Lengths));
+                    return 0;
+                case ["report", "--static", var page]:
+                    File.WriteAllText(page, KernelsDocument.ReportStatic(File.ReadAllText(page)));
                     return 0;
                 case ["sim-speed"]:
                     SimulatorSpeed.Run(Console.Out);
@@ -37,7 +32,7 @@ internal static class Program
                 case ["sim-speed", "--cold"]:
                     return SimulatorSpeed.Cold();
                 default:
-                    Console.Error.WriteLine("usage: Orthrus.Kernels ptx cuda/ptx | report docs/KERNELS.md | sim-speed");
+                    Console.Error.WriteLine("usage: Orthrus.Kernels ptx cuda/ptx | report [--static] docs/KERNELS.md | sim-speed");
                     return 2;
             }
         }
@@ -47,6 +42,9 @@ internal static class Program
             return e.Call == "dlopen" ? 4 : 1;
         }
     }
+
+    /// <summary>Lengths of the encoder's bound.</summary>
+    internal static IReadOnlyList<int> EncoderLengths => Lengths;
 
     private static int WritePtx(string folder)
     {

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Orthrus.PtxSim;
 
 namespace SimulateYourKernel;
@@ -12,8 +11,10 @@ internal sealed class Launch
           SimulateYourKernel FILE.cu|FILE.ptx --grid X[,Y[,Z]] --block X[,Y[,Z]] [options] ARGUMENT...
 
         Arguments of the kernel, in order:
-          TYPE:VALUE          a number: i32:1000, u32:7, i64:5, f32:0.5, f64:1e-3
-          TYPE[COUNT]:FILL    a buffer in device memory; FILL is a number, iota (0, 1, 2, ...), random (seeded, -1 to 1) or none (never written)
+          TYPE:VALUE          a number: i32:1000, u8:7, f32:0.5, bf16:1e-3
+          TYPE[COUNT]:FILL    a buffer in device memory; FILL is a number, iota (0, 1, 2, ...), random (seeded; -1 to 1, integers any) or none (never written)
+          bytes:HEX           raw bytes, for a struct by value: bytes:0100000000004040
+        TYPE is one of i8, u8, i16, u16, i32, u32, i64, u64, f16, bf16, f32, f64.
 
         Options:
           --kernel NAME       which kernel; not needed where the file has one
@@ -78,78 +79,4 @@ internal sealed class Launch
         var parts = text.Split(',').Select(p => int.TryParse(p, out int n) && n > 0 ? n : throw new FormatException($"'{text}' is no size; want X, X,Y or X,Y,Z")).ToArray();
         return parts.Length <= 3 ? new Dim3(parts[0], parts.ElementAtOrDefault(1) is > 0 and var y ? y : 1, parts.ElementAtOrDefault(2) is > 0 and var z ? z : 1) : throw new FormatException($"'{text}' has more than three sizes");
     }
-}
-
-/// <summary>A number or a buffer.</summary>
-internal sealed record LaunchArgument(string Text, string Type, long Count, string Fill)
-{
-    internal bool IsBuffer => Count >= 0;
-
-    /// <exception cref="FormatException">Neither TYPE:VALUE nor TYPE[COUNT]:FILL.</exception>
-    internal static LaunchArgument Parse(string text)
-    {
-        string[] halves = text.Split(':', 2);
-        string type = halves[0];
-        long count = -1;
-        if (type.EndsWith(']') && type.IndexOf('[') is > 0 and var bracket)
-        {
-            if (!long.TryParse(type.AsSpan(bracket + 1, type.Length - bracket - 2), out count) || count < 1) throw new FormatException($"'{text}' has no count in its brackets");
-            type = type[..bracket];
-        }
-        if (halves.Length != 2 || type is not ("i32" or "u32" or "i64" or "f32" or "f64")) throw new FormatException($"'{text}' is no argument; want TYPE:VALUE or TYPE[COUNT]:FILL with i32, u32, i64, f32 or f64");
-        var argument = new LaunchArgument(text, type, count, halves[1]);
-        if (count < 0 || argument.Fill is not ("none" or "iota" or "random")) argument.Bytes(argument.Number());
-        return argument;
-    }
-
-    /// <summary>The argument for the launch; a buffer is made and filled first.</summary>
-    internal KernelArgument Place(SimDevice device, int index, out ulong address)
-    {
-        address = 0;
-        if (!IsBuffer)
-            return Type switch
-            {
-                "i32" => KernelArgument.Of((int)Number()),
-                "u32" => KernelArgument.Of((uint)Number()),
-                "i64" => KernelArgument.Of((long)Number()),
-                "f32" => KernelArgument.Of((float)Number()),
-                _ => KernelArgument.Of(Number()),
-            };
-        int size = Bytes(0).Length;
-        address = device.Alloc(checked(Count * size), $"argument {index + 1}");
-        if (Fill == "none") return address;
-        var random = new Random(index + 1);
-        var data = new byte[checked((int)(Count * size))];
-        for (int i = 0; i < Count; i++) Bytes(Fill switch { "iota" => i, "random" => Type[0] == 'f' ? 2 * random.NextDouble() - 1 : random.Next(), _ => Number() }).CopyTo(data, i * size);
-        device.CopyToDevice(address, data);
-        return address;
-    }
-
-    /// <summary>The first elements of a buffer as text.</summary>
-    internal string First(SimDevice device, ulong address, int count)
-    {
-        int n = (int)Math.Min(count, Count);
-        IEnumerable<string> texts = Type switch
-        {
-            "i32" => device.Read<int>(address, n).Select(Text),
-            "u32" => device.Read<uint>(address, n).Select(Text),
-            "i64" => device.Read<long>(address, n).Select(Text),
-            "f32" => device.Read<float>(address, n).Select(Text),
-            _ => device.Read<double>(address, n).Select(Text),
-        };
-        return string.Join(' ', texts) + (n < Count ? " ..." : "");
-
-        static string Text<T>(T value) where T : IFormattable => value.ToString(null, CultureInfo.InvariantCulture);
-    }
-
-    private double Number() => double.TryParse(Fill, CultureInfo.InvariantCulture, out double value) ? value : throw new FormatException($"'{Fill}' in '{this.Text}' is neither a number nor none, iota or random");
-
-    private byte[] Bytes(double value) => Type switch
-    {
-        "i32" => BitConverter.GetBytes((int)value),
-        "u32" => BitConverter.GetBytes((uint)value),
-        "i64" => BitConverter.GetBytes((long)value),
-        "f32" => BitConverter.GetBytes((float)value),
-        _ => BitConverter.GetBytes(value),
-    };
 }

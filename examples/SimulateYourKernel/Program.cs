@@ -36,8 +36,15 @@ try
     kernel.RegistersPerThread = launch.Registers;
     kernel.MaxDynamicShared = Math.Max(kernel.MaxDynamicShared, launch.Shared);
 
+    if (launch.Arguments.Count != kernel.Parameters.Count)
+        throw new FormatException($"{kernel.Name} has {kernel.Parameters.Count} parameters ({string.Join(", ", kernel.Parameters.Select(p => $"{p.Bytes} bytes"))}), {launch.Arguments.Count} arguments are given");
     var addresses = new ulong[launch.Arguments.Count];
     KernelArgument[] arguments = [.. launch.Arguments.Select((a, i) => a.Place(device, i, out addresses[i]))];
+    for (int i = 0; i < arguments.Length; i++)
+    {
+        int given = arguments[i].Bytes.Length, wanted = kernel.Parameters[i].Bytes;
+        if (given != wanted) throw new FormatException($"argument {i + 1} has {given} bytes, parameter '{kernel.Parameters[i].Name}' of {kernel.Name} {wanted}");
+    }
     var report = device.Launch(kernel, launch.Grid, launch.Block, launch.Shared, arguments);
     foreach (string line in report.Output) Console.Write(line);
     Report.Print(Console.Out, report);

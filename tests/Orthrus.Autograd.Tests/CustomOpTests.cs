@@ -45,6 +45,17 @@ public partial class CustomOpTests
         Assert.Contains(csharp[1].Replace("Swish", "ReverseSequence"), table);
     }
 
+    // A test of the long tier runs them in a copy of the repository.
+    [Fact]
+    public void The_page_s_commands_stand_in_the_order_in_which_they_work()
+    {
+        string page = Read("docs", "ADD-AN-OP.md");
+        string[] commands = [.. page[page.IndexOf("## Check it", StringComparison.Ordinal)..].Split('\n').Where(l => l.StartsWith("    ", StringComparison.Ordinal)).Select(l => l.Trim())];
+        string[] words = ["gradcheck --op swish", "-- ptx cuda/ptx", "-- report --static docs/KERNELS.md", "OpsDocument", "tests/Orthrus.Cuda.Tests -c Release --filter \"tier!=long\""];
+        Assert.Equal(words.Length, commands.Length);
+        Assert.All(words.Zip(commands), c => Assert.Contains(c.First, c.Second));
+    }
+
     private static string Read(params string[] path) => File.ReadAllText(Path.Combine([TestPaths.Repository, .. path])).ReplaceLineEndings("\n");
 
     [GeneratedRegex("(?ms)^```csharp\\n(.*?)^```")]

@@ -148,8 +148,21 @@ public class DeviceTests
         Assert.Equal(4, run.Code);
         string line = Assert.Single(run.ErrorLines);
         Assert.StartsWith("orthrus: no CUDA driver was found (", line);
-        Assert.EndsWith("; install the NVIDIA driver, or use --device cpu", line);
+        // warmup has nothing to do on a CPU.
+        Assert.EndsWith(verb[0] == "warmup" ? "; install the NVIDIA driver" : "; install the NVIDIA driver, or use --device cpu", line);
         Assert.Equal("", run.Out);
+    }
+
+    [Theory]
+    [InlineData("embed", "t.fa", "-o", "x.npy")]
+    [InlineData("gradcheck", "--op", "linear")]
+    [InlineData("selftest", "--op", "linear")]
+    [InlineData("bench", "--op", "linear")]
+    public void Cublas_on_a_simulated_GPU_is_the_same_usage_error_everywhere(params string[] verb)
+    {
+        var run = CliRun.Of([.. verb, "--device", "sim", "--gemm", "cublas"]);
+        Assert.Equal(2, run.Code);
+        Assert.Equal("orthrus: --gemm cublas: cuBLAS runs on NVIDIA's hardware alone; leave it out with a simulated GPU", Assert.Single(run.ErrorLines));
     }
 
     [Theory]

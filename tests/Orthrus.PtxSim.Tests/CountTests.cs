@@ -93,6 +93,24 @@ public class CountTests
     }
 
     [Fact]
+    public void MatrixProductsCountAtTheRateOfTheirTypes()
+    {
+        // Two shapes and three kinds in one kernel, the large one in a loop of three rounds.
+        LaunchReport report = Run("""
+            mov.u32 %r20, 0; mov.b32 %r30, 0; mov.b32 %r31, 0; mov.b32 %r32, 0; mov.b32 %r33, 0;
+            L: mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%r30,%r31,%r32,%r33}, {%r30,%r31,%r32,%r33}, {%r30,%r31}, {%r30,%r31,%r32,%r33};
+            add.u32 %r20, %r20, 1; setp.lt.u32 %p1, %r20, 3; @%p1 bra L;
+            mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%r30,%r31,%r32,%r33}, {%r30,%r31,%r32,%r33}, {%r30,%r31}, {%r30,%r31,%r32,%r33};
+            mma.sync.aligned.m16n8k8.row.col.f16.f16.f16.f16 {%r30,%r31}, {%r30,%r31}, {%r32}, {%r30,%r31};
+            """, 64);
+        long large = 2L * 3 * 4096, tf32 = 2 * 2048, halves = 2 * 2048;
+        Assert.Equal((large + tf32 + halves, tf32, halves), (report.MatrixFlops, report.Tf32Flops, report.HalfSumFlops));
+        Assert.Equal((large + (2 * tf32) + halves) / (4096 * 132 * 1.755e9), report.Bounds(SimDeviceSpec.H100).Single(b => b.Unit == "matrix").Seconds, 1e-18);
+        // GeForce cards sum f16 in f16 twice as fast as in f32.
+        Assert.Equal((large + (2 * tf32) + (halves / 2)) / (512 * 128 * 2.52e9), report.Bounds(SimDeviceSpec.Rtx4090).Single(b => b.Unit == "matrix").Seconds, 1e-18);
+    }
+
+    [Fact]
     public void TheTableOfDevices()
     {
         Assert.Equal(4, SimDeviceSpec.All.Count);
@@ -101,6 +119,15 @@ public class CountTests
         {
             SimDeviceSpec spec = SimDeviceSpec.Named(name)!;
             Assert.Equal(tflops, spec.MatrixFlopsPerClock * spec.Multiprocessors * spec.ClockGHz / 1000, tflops * 0.01);
+        }
+
+        // The same of tf32, and of f16 summed in f16.
+        foreach ((string name, double tf32, double halves) in ((string, double, double)[])[("A100", 156, 312), ("L4", 60, 121), ("RTX 4090", 82.6, 330.3)])
+        {
+            SimDeviceSpec spec = SimDeviceSpec.Named(name)!;
+            double teraclocks = spec.Multiprocessors * spec.ClockGHz / 1000;
+            Assert.Equal(tf32, spec.Tf32FlopsPerClock * teraclocks, tf32 * 0.015);
+            Assert.Equal(halves, spec.HalfSumFlopsPerClock * teraclocks, halves * 0.01);
         }
 
         Assert.Null(SimDeviceSpec.Named("none"));

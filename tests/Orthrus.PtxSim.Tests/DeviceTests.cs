@@ -16,6 +16,7 @@ public class DeviceTests
         Assert.Equal(FaultKind.OutOfMemory, fault.Kind);
         Assert.Contains("'too much' do not fit: 524288 of 1048576", fault.Message, StringComparison.Ordinal);
         device.Free(a);
+        Assert.Contains("'all' do not fit: the device has 1048576 bytes", Assert.Throws<SimFault>(() => device.Alloc((1 << 20) + 1, "all")).Message, StringComparison.Ordinal);
         Assert.Equal(0, device.UsedBytes);
         device.Free(device.Alloc(1 << 20));
         Assert.Equal(0, device.LiveBlocks);
@@ -139,6 +140,15 @@ public class DeviceTests
     [InlineData("tex.2d.v4.f32.f32 {%r1,%r1,%r1,%r1}, [%rd1, {%r1,%r1}];", "")]
     [InlineData("wgmma.fence.sync.aligned;", "'wgmma.fence.sync.aligned' is not supported")]
     [InlineData("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%r1,%r1,%r1,%r1}, {%r1,%r1,%r1,%r1}, {%r1,%r1}, {%r1,%r1,%r1,%r1};", "'mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32' is not supported")]
+    [InlineData("mbarrier.init.shared.b64 [%r1], 32;", "'mbarrier.init.shared.b64' is not supported")]
+    [InlineData("createpolicy.fractional.L2::evict_last.b64 %rd1, 1.0;", "'createpolicy.fractional.L2::evict_last.b64' is not supported")]
+    [InlineData("ld.global.L2::cache_hint.b32 %r2, [%rd1], %rd2;", "'ld.global.L2::cache_hint.b32' is not supported")]
+    [InlineData("cvt.rn.satfinite.e4m3x2.f32 %h1, %r1, %r1;", "'cvt.rn.satfinite.e4m3x2.f32' is not supported")]
+    [InlineData("vadd.u32.u32.u32 %r1, %r1, %r1;", "'vadd.u32.u32.u32' is not supported")]
+    [InlineData("elect.sync %r1|%p1, -1;", "'elect.sync' is not supported")]
+    [InlineData("red.global.v2.f32.add [%rd1], {%r1, %r1};", "'red.global.v2.f32.add' is not supported")]
+    [InlineData("min.xorsign.abs.f32 %r1, %r1, %r1;", "'min.xorsign.abs.f32' is not supported")]
+    [InlineData("add.rz.f64 %rd1, %rd1, %rd1;", "'add.rz.f64' is not supported")]
     [InlineData("add.u32 %nothing, %r1, %r1;", "'%nothing' is neither a register")]
     [InlineData("bra NOWHERE;", "no label 'NOWHERE'")]
     [InlineData("add.u32 %r1 %r1, %r1;", "expected ';'")]
@@ -151,6 +161,52 @@ public class DeviceTests
         PtxException error = Assert.Throws<PtxException>(() => device.Load(PtxModule.Parse(text))["k"]);
         Assert.Equal(line, error.Line);
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    // Families in blocks, as inline assembly declares them.
+    [InlineData("{ .reg .b32 a<8>; mov.b32 a0, 7; mov.b32 a7, 5; add.u32 %r20, a0, a7; }", 12u)]
+    [InlineData("{ .reg .pred q<2>; setp.lt.u32 q1, %r10, 5; @q1 mov.b32 %r20, 3; @!q1 mov.b32 %r20, 4; }", 3u)]
+    [InlineData("{ .reg .b32 a<2>; mov.b32 a1, 7; { .reg .b32 a<2>; mov.b32 a1, 9; add.u32 %r20, a1, %r20; } add.u32 %r20, a1, %r20; }", 16u)]
+    // A family hides only its own numbers; a single register nothing but its name.
+    [InlineData("{ .reg .b32 a<12>; mov.b32 a11, 7; { .reg .b32 a<3>; mov.b32 a1, 9; add.u32 %r20, a1, a11; } }", 16u)]
+    [InlineData("{ .reg .b32 t1; mov.b32 t1, 7; { .reg .b32 t; mov.b32 t, 9; add.u32 %r20, t, t1; } }", 16u)]
+    [InlineData("{ .reg .b32 %r<22>; mov.b32 %r20, 9; } add.u32 %r20, %r20, 1;", 1u)]
+    [InlineData("{ .reg .b64 d<3>; mov.b64 d2, 70000; cvt.u32.u64 %r20, d2; }", 70000u)]
+    public void RegistersOfABlockAreItsOwn(string body, uint expected) => Assert.Equal(expected, Ptx.One(body, 1));
+
+    [Fact]
+    public void AFamilyEndsWithItsBlock()
+    {
+        string text = Ptx.Kernel("{ .reg .b32 a<8>; mov.b32 a0, 7; }\nmov.b32 %r20, a0;");
+        using SimDevice device = Small();
+        Assert.Contains("'a0' is neither a register", Assert.Throws<PtxException>(() => device.Load(PtxModule.Parse(text))["k"]).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("sm_80", "A100", true)]
+    [InlineData("sm_70", "A100", true)]
+    [InlineData("sm_86", "A100", false)]
+    [InlineData("sm_90", "A100", false)]
+    [InlineData("sm_90", "L4", false)]
+    [InlineData("sm_90", "H100 SXM", true)]
+    [InlineData("sm_90a", "H100 SXM", true)]
+    [InlineData("sm_80a", "H100 SXM", false)]
+    [InlineData("sm_80f", "L4", true)]
+    [InlineData("sm_80f", "H100 SXM", false)]
+    public void TargetsBeyondTheDeviceAreRefused(string target, string name, bool takes)
+    {
+        PtxModule module = PtxModule.Parse(Copy.Replace("sm_80", target, StringComparison.Ordinal));
+        using var device = new SimDevice(SimDeviceSpec.Named(name), new SimOptions { MemoryBytes = 1 << 20 });
+        if (takes)
+        {
+            Assert.NotNull(device.Load(module)["k"]);
+            return;
+        }
+
+        PtxException error = Assert.Throws<PtxException>(() => device.Load(module));
+        Assert.Contains($"the PTX is for {target}, the device ({name}) is sm_{SimDeviceSpec.Named(name)!.ComputeCapability}", error.Message, StringComparison.Ordinal);
+        Assert.Equal(2, error.Line);
     }
 
     [Fact]

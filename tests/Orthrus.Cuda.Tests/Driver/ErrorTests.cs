@@ -117,7 +117,7 @@ public sealed unsafe class ErrorTests
     {
         using var rig = new Rig(new SimOptions { DriverVersion = 11080 }, SimDeviceSpec.A100);
         rig.Fails(CudaResult.UnsupportedPtxVersion, rig.TryLoad(Rig.Ptx.Replace("7.8", "8.0", StringComparison.Ordinal), out _), "the PTX has version 8.0; a driver of CUDA 11.8 takes 7.8 at most");
-        rig.Fails(CudaResult.InvalidPtx, rig.TryLoad(Rig.Ptx.Replace("sm_80", "sm_90", StringComparison.Ordinal), out _), "the PTX is for sm_90, the device is sm_80");
+        rig.Fails(CudaResult.InvalidPtx, rig.TryLoad(Rig.Ptx.Replace("sm_80", "sm_90", StringComparison.Ordinal), out _), "the PTX is for sm_90, the device (A100) is sm_80");
         rig.Fails(CudaResult.InvalidPtx, rig.TryLoad("nonsense", out _));
         rig.Fails(CudaResult.NoBinaryForGpu, rig.TryLoad("\x7F" + "ELF", out _), "takes PTX, not machine code");
         int version;

@@ -72,6 +72,15 @@ public sealed class LibCudaTests
         Assert.Equal(option is null ? [] : [$"compiled unary.cu {option} --std=c++17", $"compiled unary.cu {option} --std=c++17 -DORTHRUS_BF16"], compiled);
     }
 
+    [Theory]
+    [InlineData("full", "CudaException: nvrtcCreateProgram: NVRTC_ERROR (1); the host's memory is full: free some and try again")]
+    [InlineData("builtins", "CudaException: unary.cu: NVRTC 12.4 (--gpu-architecture=sm_90 --std=c++17): NVRTC_ERROR; libnvrtc-builtins of the same version must stand beside {0}/libnvrtc.so.12")]
+    public void A_compiler_that_fails_by_itself(string fault, string expected)
+    {
+        string folder = Shims.Build(nvrtc: "yes");
+        Assert.Contains(string.Format(System.Globalization.CultureInfo.InvariantCulture, expected, folder), In(folder, f => Run(new(f, Architectures: "90", Fault: fault)))[0], StringComparison.Ordinal);
+    }
+
     [Fact]
     public void The_cache_is_filled_once_rebuilt_where_damaged_and_not_needed()
     {

@@ -123,7 +123,7 @@ internal static unsafe class NvrtcFunctions
     /// <summary>PTX version that this NVRTC writes; empty for that of the embedded PTX.</summary>
     internal static string PtxVersion { get; set; } = "";
 
-    /// <summary>"wrong": compiled kernels multiply where they should add; "stray": they write far beside their results.</summary>
+    /// <summary>"full": no memory for a program; "builtins": half of the library is missing; "wrong": compiled kernels multiply where they should add; "stray": they write far beside their results.</summary>
     internal static string Fault { get; set; } = "";
 
     /// <summary>Options of each compilation.</summary>
@@ -153,6 +153,7 @@ internal static unsafe class NvrtcFunctions
     [UnmanagedCallersOnly]
     private static int nvrtcCreateProgram(nint* program, byte* text, byte* name, int count, byte** headers, byte** names)
     {
+        if (Fault == "full") return 1;
         source = Marshal.PtrToStringUTF8((nint)name)!;
         *program = 0x77;
         // The header of all kernels, and those that an operator's files share.
@@ -180,6 +181,7 @@ internal static unsafe class NvrtcFunctions
         int number = int.Parse(architecture[(architecture.IndexOf('_') + 1)..]);
         result = CudaImages.Embedded(CudaSource.BuiltIn(source[..^3]), number, texts.Contains("-DORTHRUS_BF16")) ?? [];
         if (result.Length == 0) return 6;
+        if (Fault == "builtins") return 7;
         if (PtxVersion.Length > 0) result = Encoding.UTF8.GetBytes(System.Text.RegularExpressions.Regex.Replace(Encoding.UTF8.GetString(result), @"\.version \d+\.\d+", $".version {PtxVersion}"));
         if (Fault == "wrong") result = Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(result).Replace("add.f32", "mul.f32", StringComparison.Ordinal));
         if (Fault == "stray") result = Encoding.UTF8.GetBytes(System.Text.RegularExpressions.Regex.Replace(Encoding.UTF8.GetString(result), @"(st\.global[.a-z0-9]*\s+\[%rd\d+)(\+\d+)?\]", "$1+1073741824]"));
