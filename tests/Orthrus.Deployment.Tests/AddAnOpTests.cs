@@ -14,11 +14,12 @@ public class AddAnOpTests
         string copy = Published.Temp("add-an-op");
         Copy(TestPaths.Repository, copy);
 
-        // What the page says of an operator in the engine: its namespace, kernels by name, and no source of its own.
+        // What the page says of an operator in the engine: its namespace, kernels by name, no source of its own, and documentation of every public member.
         string page = File.ReadAllText(Path.Combine(copy, "docs", "ADD-AN-OP.md")).ReplaceLineEndings("\n"), op = Between(page, "```csharp\n", "```");
         string kernels = Between(op, "    // In the engine itself", "    // The fields of the kernel's struct"), reader = Between(op, "    private static string ReadSource()", "\n}");
         op = op.Replace(kernels, "    private static readonly CudaKernel ForwardKernel = new(\"swish\", \"swish_forward\"), BackwardKernel = new(\"swish\", \"swish_backward\");\n\n", StringComparison.Ordinal)
             .Replace(reader, "", StringComparison.Ordinal).Replace("using Orthrus.Tensor;\n", "", StringComparison.Ordinal).Replace("namespace CustomOp;", "namespace Orthrus.Tensor;", StringComparison.Ordinal);
+        op = op.Replace("    public static ", "    /// <inheritdoc/>\n    public static ", StringComparison.Ordinal);
         Assert.DoesNotContain("ReadSource", op);
         File.WriteAllText(Path.Combine(copy, "Orthrus.Tensor", "Ops", "Swish.cs"), op);
         File.WriteAllText(Path.Combine(copy, "cuda", "swish.cu"), Between(page, "```cuda\n", "```"));
