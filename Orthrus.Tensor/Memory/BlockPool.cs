@@ -7,12 +7,14 @@ namespace Orthrus.Tensor;
 /// <summary>
 /// Caches freed blocks by size class: steps of 512 bytes up to 1 MiB, above steps of 2 MiB or an eighth of the next lower power of two, so that batches of nearly one shape share blocks.
 /// Thread-safe. When the device is out of memory all free blocks are released and the request is tried once more. Blocks of the host are cheap to get again: there the cache and what is in use
-/// stay within five quarters of the most that has been in use at once, whatever shapes come.
+/// stay within one and a half times the most that has been in use at once, and 64 MiB, whatever shapes come.
 /// </summary>
 internal sealed class BlockPool(Device device)
 {
     private const long SmallStep = 512, SmallLimit = 1 << 20, LargeStep = 2 << 20;
     private const int GuardBytes = 256;
+    // Steps of few bytes shall not thrash.
+    private const long HostSlack = 64 << 20;
     private readonly Dictionary<long, Stack<Storage>> _free = [];
     private readonly Dictionary<long, int> _counts = [];
     private readonly Lock _lock = new();
@@ -111,7 +113,7 @@ internal sealed class BlockPool(Device device)
     private void MakeRoom(long capacity)
     {
         long most = Math.Max(PeakBytes, LiveBytes + capacity);
-        most += most / 4;
+        most += most / 2 + HostSlack;
         // The largest first: few of them are soon enough.
         while (LiveBytes + FreeBytes + capacity > most && FreeBytes > 0)
         {

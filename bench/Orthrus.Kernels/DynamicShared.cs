@@ -36,6 +36,7 @@ internal static class DynamicShared
         ["selective_scan_backward"] = new(161024, 138496),
         ["selective_scan_backward_small"] = new(82688, 71424),
         ["selective_scan_backward_least"] = new(43520, 37888),
+        ["row_sums"] = new(32768, 32768, "512 x rows of the table"),
         ["selective_scan_backward_any"] = new(Most, Most, "60 x warps x states"),
         ["selective_scan_chained"] = new(32128, 32128),
         ["selective_scan_ends"] = new(32128, 32128),
