@@ -44,7 +44,7 @@ public sealed class KernelReportTests
             var launches = new List<LaunchReport>();
             using var driver = new SimDriver(new SimOptions { Checks = false }, spec) { Launched = launches.Add };
             using var device = driver.OpenDevice();
-            foreach (var op in OpTable.All.Where(o => spec == tiny ? o.Name == "batch_norm" : o.Name is "selective_scan" or "linear" or "batch_norm" or "track_embedding"))
+            foreach (var op in OpTable.All.Where(o => spec == tiny ? o.Name == "batch_norm" : o.Name is "selective_scan" or "linear" or "batch_norm" or "track_embedding" or "track_rows"))
                 // A large sample where it takes kernels that the small ones do not.
                 foreach (var sample in op.Samples.Where(s => !s.Bench || spec == tiny))
                     foreach (var dtype in op.Signature.BFloat16 && spec.ComputeCapability >= 80 ? new[] { DType.F32, DType.BF16 } : [DType.F32])
