@@ -72,6 +72,9 @@ public class RowOpTests
         Assert.Contains($"tracks[1, 33] is {value}", e.Message);
         var y = call.Scope.Zeros(new Shape(2, 40, 3), DType.F32);
         Assert.Throws<ShapeException>(() => call.Backward<TrackEmbedding, NoAttr>(default, [tracks, weight, bias], [y], [y]));
+        var table = call.Scope.Zeros(new Shape(16, 3), DType.F32);
+        Assert.Contains($"tracks[1, 33] is {value}", Assert.Throws<ShapeException>(() => call.Forward<TrackRows, NoAttr>(default, tracks, table)).Message);
+        Assert.Contains($"tracks[1, 33] is {value}", Assert.Throws<ShapeException>(() => call.Backward<TrackRows, NoAttr>(default, [tracks, table], [y], [y])).Message);
     }
 
     [Fact]
@@ -83,6 +86,9 @@ public class RowOpTests
         Assert.Contains("(D, 4) or (D, 6)", Assert.Throws<ShapeException>(() => call.Forward<TrackEmbedding, NoAttr>(default, bytes, call.Scope.Zeros(new Shape(3, 5), DType.F32), bias)).Message);
         Assert.Contains("want U8", Assert.Throws<ShapeException>(() => call.Forward<TrackEmbedding, NoAttr>(default, call.Scope.Zeros(new Shape(1, 4), DType.I32), six, bias)).Message);
         Assert.Contains("bias", Assert.Throws<ShapeException>(() => call.Forward<TrackEmbedding, NoAttr>(default, bytes, six, call.Scope.Zeros(new Shape(4), DType.F32))).Message);
+        Assert.Contains("(16, D) or (64, D)", Assert.Throws<ShapeException>(() => call.Forward<TrackRows, NoAttr>(default, bytes, call.Scope.Zeros(new Shape(32, 3), DType.F32))).Message);
+        Assert.Contains("want U8", Assert.Throws<ShapeException>(() => call.Forward<TrackRows, NoAttr>(default, call.Scope.Zeros(new Shape(1, 4), DType.I32), call.Scope.Zeros(new Shape(64, 3), DType.F32))).Message);
+        Assert.Contains("more than 2 + 1 rows", Assert.Throws<ShapeException>(() => call.Forward<LinearSplit, LinearSplit.Attr>(new(2, 1), six, six)).Message);
     }
 
     [Fact]
