@@ -7,7 +7,7 @@ namespace Orthrus.Deployment.Tests;
 [Trait("tier", "long")]
 public class SingleFileTests
 {
-    private const long LargestSize = 35 * 1000 * 1000;
+    private const long LargestSize = 32 * 1000 * 1000;
     private static readonly string Examples = Path.Combine(TestPaths.Repository, "examples", "data");
 
     [Theory]
@@ -15,7 +15,7 @@ public class SingleFileTests
     [InlineData("linux-arm64")]
     [InlineData("win-x64")]
     [InlineData("osx-arm64")]
-    public void Publishes_without_warnings_as_one_file_of_at_most_35_MB(string rid)
+    public void Publishes_without_warnings_as_one_file_of_at_most_32_MB(string rid)
     {
         string file = Published.For(rid);
         Assert.Equal([Path.GetFileName(file)], Directory.GetFiles(Path.GetDirectoryName(file)!).Select(Path.GetFileName));
