@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Orthrus.Mamba;
+using Orthrus.Train;
 
 namespace Orthrus.Cli;
 
@@ -7,9 +8,12 @@ namespace Orthrus.Cli;
 internal static class ConvertVerb
 {
     private const string Help = """
-        Convert a checkpoint of any form (Hugging Face folder, safetensors, PyTorch zip or legacy file, Lightning .ckpt) to a Hugging Face
-        folder (config.json and model.safetensors, as upstream's code loads it) or, where OUTPUT ends in .safetensors or .ckpt, to that one
+        Convert a checkpoint of any form (Hugging Face folder, safetensors, PyTorch zip or legacy file, Lightning .ckpt, checkpoint of
+        orthrus train) to a Hugging Face folder (config.json and model.safetensors, as upstream's code loads it) or, where OUTPUT ends in .safetensors or .ckpt, to that one
         file; a .ckpt is a Lightning checkpoint with the names of upstream's training code.
+
+        --standardise brings the numbers of the embeddings to mean 0 and standard deviation 1 over training transcripts of a corpus, by the
+        encoder's last norm; heads are adapted and give what they gave.
 
         Example: orthrus convert epoch=6-step=20000.ckpt -o my-model
         """;
@@ -19,7 +23,8 @@ internal static class ConvertVerb
         var model = new Argument<string>("model") { Description = "checkpoint, folder or built-in name" };
         var output = new Option<string>("--output", "-o") { HelpName = "FOLDER|FILE.safetensors|FILE.ckpt", Description = "where to write", Required = true };
         var force = new Option<bool>("--force") { Description = "replace what is there" };
-        var command = new Command("convert", Help) { model, output, force };
+        var standardise = new Option<string?>("--standardise") { HelpName = "CORPUS", Description = $"bring embeddings to mean 0 and standard deviation 1 over {EmbeddingScale.Transcripts:N0} training transcripts of this corpus" };
+        var command = new Command("convert", Help) { model, output, force, standardise };
         command.SetAction(r =>
         {
             string path = r.GetValue(output)!;
@@ -31,6 +36,7 @@ internal static class ConvertVerb
             if (single && Directory.Exists(path)) throw new OutputException($"{path}: is a folder; give the name of a file");
             if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } parent && !Directory.Exists(parent))
                 throw new OutputException($"{path}: the output folder {parent} does not exist; create it first");
+            if (r.GetValue(standardise) is { } corpus) loaded = Standardised(loaded, corpus);
             try
             {
                 if (lightning) loaded.SaveLightning(path);
@@ -48,5 +54,11 @@ internal static class ConvertVerb
             return ExitCode.Done;
         });
         return command;
+    }
+
+    private static OrthrusModel Standardised(OrthrusModel model, string path)
+    {
+        using var corpus = CorpusFile.Open(path);
+        return EmbeddingScale.Standardise(model, corpus);
     }
 }

@@ -32,7 +32,7 @@ internal static class FinetuneVerb
 
     internal static Command Build()
     {
-        var model = new Option<string>("--model") { HelpName = "PATH|NAME", Description = "checkpoint, folder or built-in name to begin with (default: random-mamba)", DefaultValueFactory = _ => EmbedOptions.DefaultModel };
+        var model = new Option<string>("--model") { HelpName = "PATH|NAME", Description = "checkpoint, folder or built-in name to begin with (default: orthrus-mini)", DefaultValueFactory = _ => EmbedOptions.DefaultModel };
         var scratch = new Option<bool>("--from-scratch") { Description = "begin with random weights of the model's sizes instead" };
         var task = Text("--task", "TABLE", "tab-separated table, plain or gzip, as of `orthrus probe`");
         var target = Text("--target", "COLUMN[,COLUMN]", "columns to predict; rows in which one is NA are left out");

@@ -17,7 +17,7 @@ internal static class InfoVerb
         Describe a model (configuration, tensors, parameters, heads, provenance), or, without argument, this machine (processor, devices,
         libraries found or why not).
 
-        Example: orthrus info random-mamba-6track
+        Example: orthrus info orthrus-mini-6track
         """;
 
     internal static Command Build()

@@ -26,7 +26,7 @@ internal static class ProbeVerb
 
     internal static Command Build()
     {
-        var model = new Option<string[]>("--model") { HelpName = "PATH|NAME", Description = "checkpoint, folder or built-in name; may be repeated, differences are from the first (default: random-mamba)" };
+        var model = new Option<string[]>("--model") { HelpName = "PATH|NAME", Description = "checkpoint, folder or built-in name; may be repeated, differences are from the first (default: orthrus-mini)" };
         var task = Text("--task", "TABLE", "tab-separated table, plain or gzip, with a sequence per row, targets, and where known cds_start, cds_end, exon_junctions");
         var target = Text("--target", "COLUMN[,COLUMN]", "columns to predict; NA where a value is missing");
         var kind = new Option<string?>("--kind") { HelpName = "regression|binary|multilabel", Description = "kind of the targets (default: by their values)" };

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Orthrus.Mamba;
 using Orthrus.Mamba.Outputs;
 using Orthrus.Rna;
 using Orthrus.Tensor;
@@ -33,7 +34,7 @@ internal readonly record struct Shard(int Index, int Count)
 /// <summary>What `orthrus embed` was asked for, complete and free of contradictions.</summary>
 internal sealed record EmbedOptions
 {
-    internal const string DefaultModel = "random-mamba";
+    internal const string DefaultModel = BuiltInModels.Default;
 
     internal required TranscriptInput Input { get; init; }
     internal string Model { get; init; } = DefaultModel;

@@ -70,9 +70,7 @@ internal sealed class Encoder : IDisposable
     internal static Encoder Open(EmbedOptions options, bool hasTracks, IReadOnlyList<CudaDevice>? devices, Action<string> say)
     {
         bool marks = hasTracks || options.Input.Cds != CdsPolicy.Annotated;
-        string name = options.Model == EmbedOptions.DefaultModel && !Path.Exists(options.Model)
-            ? options.Model + (marks ? "-6track" : "-4track")
-            : options.Model;
+        string name = BuiltInModels.ForInput(options.Model, marks);
         var model = OrthrusModel.Load(name);
         if (model.Config.NTracks == 6 && !marks)
             throw new InputDataException(options.Input.Fasta, null,

@@ -1,4 +1,3 @@
-using Orthrus.Cli.Embed;
 using Orthrus.Mamba;
 using Orthrus.Rna;
 
@@ -8,13 +7,13 @@ namespace Orthrus.Cli.Probing;
 internal static class TaskModel
 {
     /// <summary>Loads the model that fits a table.</summary>
-    /// <param name="name">Path or name; the default model's is that of its form for the marks.</param>
+    /// <param name="name">Path or name; of a built-in model the form for the marks is taken.</param>
     /// <param name="marks">Whether the rows have codon and splice marks, or are blank on purpose.</param>
     /// <param name="path">The table, for messages.</param>
     /// <exception cref="InputDataException">The model cannot be loaded, or wants marks that the table does not have.</exception>
     internal static OrthrusModel Load(string name, bool marks, string path)
     {
-        if (name == EmbedOptions.DefaultModel && !Path.Exists(name)) name += marks ? "-6track" : "-4track";
+        name = BuiltInModels.ForInput(name, marks);
         var model = OrthrusModel.Load(name);
         RequireTracks(model, name, marks, path);
         return model;

@@ -4,7 +4,7 @@ namespace Orthrus.Mamba;
 
 /// <summary>What a weights file holds, before it is known to be an encoder.</summary>
 /// <param name="Tensors">Named tensors of the state dict.</param>
-/// <param name="Format">"safetensors", "torch" or "lightning".</param>
+/// <param name="Format">"safetensors", "training", "torch" or "lightning".</param>
 /// <param name="Provenance">What else the file says.</param>
 /// <param name="Optimizer">Optimiser states, where stored.</param>
 internal sealed record ParsedCheckpoint(StateDict Tensors, string Format, IReadOnlyDictionary<string, string> Provenance, IReadOnlyList<OptimizerTensorState> Optimizer);
@@ -20,7 +20,7 @@ internal static class CheckpointFile
             case Form.TorchLegacy: return TorchCheckpoint.Read(path, zip: false);
             default:
                 var tensors = SafeTensors.Read(path, out var metadata);
-                return new ParsedCheckpoint(tensors, "safetensors", metadata, []);
+                return TrainingState.Is(metadata) ? TrainingState.Result(tensors, metadata) : new ParsedCheckpoint(tensors, "safetensors", metadata, []);
         }
     }
 

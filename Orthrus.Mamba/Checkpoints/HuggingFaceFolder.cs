@@ -14,21 +14,35 @@ internal static class HuggingFaceFolder
         if (!File.Exists(configPath)) throw new CheckpointException(folder, null, "the folder has no config.json", "give a Hugging Face folder, or a weights file");
         string? weights = WeightFiles.Select(f => Path.Combine(folder, f)).FirstOrDefault(File.Exists)
             ?? throw new CheckpointException(folder, null, "the folder has no model.safetensors", "put the weights beside config.json, or give a weights file");
-        var config = ReadConfig(configPath, out var entries, out bool hasMlmHead, out var task);
         var parsed = CheckpointFile.ReadTensors(weights);
+        return Assemble(configPath, ReadBytes(configPath), weights, parsed.Tensors, Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), folder, "hugging-face", OrthrusModel.HashFile(weights));
+    }
+
+    /// <summary>Makes a model of the folder's two files, wherever they lie.</summary>
+    /// <param name="configName">Name of the configuration, for messages.</param>
+    /// <param name="config">Its bytes.</param>
+    /// <param name="weights">Name of the weights, for messages.</param>
+    /// <param name="tensors">The tensors of encoder and heads.</param>
+    /// <param name="name">The model's name.</param>
+    /// <param name="source">Where it comes from.</param>
+    /// <param name="format">Form of the file.</param>
+    /// <param name="sha256">Hash of the weights file.</param>
+    /// <exception cref="CheckpointException">The files are broken, or do not belong together.</exception>
+    internal static OrthrusModel Assemble(string configName, ReadOnlyMemory<byte> config, string weights, StateDict tensors, string name, string source, string format, string sha256)
+    {
+        var sizes = ReadConfig(configName, config, out var entries, out bool hasMlmHead, out var task);
         var encoder = new StateDict();
         var heads = new StateDict();
-        foreach (var t in parsed.Tensors) (ModelAssembly.IsHead(t.Name) ? heads : encoder).Add(t);
-        if (config.Bidirectional) encoder = ModelAssembly.WithoutTiedCopies(weights, encoder);
-        ModelAssembly.Validate(weights, config, encoder);
+        foreach (var t in tensors) (ModelAssembly.IsHead(t.Name) ? heads : encoder).Add(t);
+        if (sizes.Bidirectional) encoder = ModelAssembly.WithoutTiedCopies(weights, encoder);
+        ModelAssembly.Validate(weights, sizes, encoder);
         if (hasMlmHead && !heads.Any(t => t.Name.StartsWith("sequence_head.", StringComparison.Ordinal)))
             throw new CheckpointException(weights, "sequence_head.fc1.weight", "config.json says has_mlm_head, the weights hold none", "give the config.json that belongs to the weights");
         foreach (var t in heads)
             if (!t.Name.EndsWith("num_batches_tracked", StringComparison.Ordinal)) ModelAssembly.RequireFinite(weights, t);
         return new OrthrusModel
         {
-            Config = config, Encoder = encoder, Heads = heads, Name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), Source = folder, Format = "hugging-face",
-            Sha256 = OrthrusModel.HashFile(weights), Provenance = entries,
+            Config = sizes, Encoder = encoder, Heads = heads, Name = name, Source = source, Format = format, Sha256 = sha256, Provenance = entries,
             Trained = OrthrusModel.SaysTrained(entries), Task = task,
         };
     }
@@ -88,11 +102,25 @@ internal static class HuggingFaceFolder
         json.WriteEndObject();
     }
 
-    private static MambaConfig ReadConfig(string path, out IReadOnlyDictionary<string, string> entries, out bool hasMlmHead, out PredictionTask? task)
+    private static byte[] ReadBytes(string path)
     {
         try
         {
-            using var json = JsonDocument.Parse(File.ReadAllBytes(path), new JsonDocumentOptions { MaxDepth = 64 });
+            return File.ReadAllBytes(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Unreadable(path, e);
+        }
+    }
+
+    private static CheckpointException Unreadable(string path, Exception e) => new(path, null, "not a readable JSON configuration", "correct it, or download it again", e);
+
+    private static MambaConfig ReadConfig(string path, ReadOnlyMemory<byte> file, out IReadOnlyDictionary<string, string> entries, out bool hasMlmHead, out PredictionTask? task)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(file, new JsonDocumentOptions { MaxDepth = 64 });
             var root = json.RootElement;
             if (root.ValueKind != JsonValueKind.Object) throw new CheckpointException(path, null, "not a JSON object");
             if (root.TryGetProperty("model_type", out var type) && type.GetString() != "orthrus")
@@ -106,9 +134,9 @@ internal static class HuggingFaceFolder
             var sizes = ModelAssembly.Checked(path, Number(path, root, "ssm_model_dim", 256), Number(path, root, "ssm_n_layers", 3), Number(path, root, "n_tracks", 4));
             return sizes with { Bidirectional = ModelAssembly.IsBidirectional(path, entries) };
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            throw new CheckpointException(path, null, "not a readable JSON configuration", "correct it, or download it again", e);
+            throw Unreadable(path, e);
         }
     }
 

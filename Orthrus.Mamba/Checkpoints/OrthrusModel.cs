@@ -5,10 +5,11 @@ namespace Orthrus.Mamba;
 /// <summary>An encoder with its heads as they stand in a checkpoint: configuration, named tensors, provenance. Nothing is computed here.</summary>
 public sealed class OrthrusModel
 {
-    /// <summary>Built-in models with random weights, 64 x 3; "random-mamba" is short for the 6-track one.</summary>
-    public static IReadOnlyList<string> BuiltIn { get; } = ["random-mamba", "random-mamba-4track", "random-mamba-6track"];
-
-    private const ulong BuiltInSeed = 0;
+    /// <summary>
+    /// Built-in models: "orthrus-mini-4track" and "orthrus-mini-6track" are trained, "random-mamba-4track" and "random-mamba-6track" have random weights (64 x 3). Without the last part a
+    /// name stands for the 6-track form.
+    /// </summary>
+    public static IReadOnlyList<string> BuiltIn => BuiltInModels.Names;
 
     /// <summary>Sizes of the encoder.</summary>
     public required MambaConfig Config { get; init; }
@@ -20,7 +21,7 @@ public sealed class OrthrusModel
     public required string Name { get; init; }
     /// <summary>Path as the user named it; "built-in" for built-ins.</summary>
     public required string Source { get; init; }
-    /// <summary>Form of the file: "hugging-face", "safetensors", "torch", "lightning", "random".</summary>
+    /// <summary>Form of the file: "hugging-face", "safetensors", "training" for a checkpoint of `orthrus train`, "torch", "lightning", "random", "built-in" for trained weights that the library carries.</summary>
     public required string Format { get; init; }
     /// <summary>SHA-256 of the weights file, lower-case hex; for random weights of the canonical bytes of all tensors in order.</summary>
     public required string Sha256 { get; init; }
@@ -57,11 +58,7 @@ public sealed class OrthrusModel
 
     private static OrthrusModel Read(string pathOrName, MambaConfig? expected)
     {
-        if (BuiltIn.Contains(pathOrName) && !Path.Exists(pathOrName))
-        {
-            int tracks = pathOrName == BuiltIn[1] ? 4 : 6;
-            return Random(new MambaConfig(64, 3, tracks), BuiltInSeed, BuiltIn[tracks == 4 ? 1 : 2], "built-in");
-        }
+        if (BuiltIn.Contains(pathOrName) && !Path.Exists(pathOrName)) return BuiltInModels.Load(pathOrName);
         if (Directory.Exists(pathOrName)) return HuggingFaceFolder.Load(pathOrName);
         if (File.Exists(pathOrName)) return CheckpointFile.Load(pathOrName, expected);
         throw new CheckpointException(pathOrName, null, "no such model", $"give a file, a folder, or one of {string.Join(", ", BuiltIn)}");
@@ -90,7 +87,7 @@ public sealed class OrthrusModel
     /// <param name="path">The file to make or replace.</param>
     public void SaveLightning(string path) => Torch.LightningFile.Write(path, this);
 
-    private static OrthrusModel Random(MambaConfig config, ulong seed, string name, string source)
+    internal static OrthrusModel Random(MambaConfig config, ulong seed, string name, string source)
     {
         var weights = EncoderLayout.Initialise(config, seed);
         var sum = new Sha256();

@@ -2,7 +2,7 @@ using Orthrus.Mamba;
 using Orthrus.Rna;
 
 // Three lines: a model, a transcript, its embedding.
-using var embedder = Embedder.Load("random-mamba-6track");
+using var embedder = Embedder.Load("orthrus-mini-6track");
 var transcript = Transcript.Create("tx1", "GGCACCATGGCTTCAGAAGACTAAGCC", cds: (6, 24), junctions: [14]);
 float[] vector = embedder.Embed(transcript.Tracks);
 

@@ -9,7 +9,7 @@ string path = args[0], folder = args[1];
 var table = ProbeTable.Read(path, new ProbeColumns { Targets = ["halflife"], Split = "split" }, CdsPolicy.Annotated);
 var options = new FineTuneOptions { Task = "halflife", TrainedLayers = 0, Epochs = 3, Seed = 1 };
 using var device = new CpuDevice();
-using var tuner = new FineTuner(OrthrusModel.Load("random-mamba-6track"), table, options, device);
+using var tuner = new FineTuner(OrthrusModel.Load("orthrus-mini-6track"), table, options, device);
 var result = tuner.Run();
 result.Model.SaveHuggingFace(folder);
 Console.WriteLine($"{result.Steps} steps, best after {result.Best.Step}, {result.Best.Metric} {result.Best.Score:0.0000}");

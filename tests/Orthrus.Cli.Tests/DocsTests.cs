@@ -69,7 +69,7 @@ public partial class DocsTests
         Assert.True(result.ExitCode == 0, result.ToString());
         string[] lines = result.Output.ReplaceLineEndings("\n").Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(35, lines.Length);
-        Assert.Matches(@"^tx1\t27 nt\t64 numbers\t-?\d", lines[0]);
+        Assert.Matches(@"^tx1\t27 nt\t128 numbers\t-?\d", lines[0]);
     }
 
     [Fact]

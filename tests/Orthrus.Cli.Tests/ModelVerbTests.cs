@@ -196,6 +196,9 @@ public class ModelVerbTests
         Assert.Contains("64 x 3, 6 tracks", model.Out);
         Assert.Contains("no, random weights", model.Out);
         Assert.Contains("layers.2.mixer.out_proj.weight\t(64, 128)\tF32", model.Out);
+        var trained = CliRun.Of("info", "orthrus-mini").Succeeded();
+        Assert.Matches(@"(?m)^trained +yes", trained.Out);
+        Assert.Contains("128 x 3, 6 tracks", trained.Out);
         var machine = CliRun.Of("info");
         Assert.Equal(0, machine.Code);
         foreach (string what in new[] { "features", "vectors", "device       cpu", "device       cuda", "device       sim: ", "CUDA driver", "NVRTC", "cuBLAS" }) Assert.Contains(what, machine.Out);

@@ -61,7 +61,7 @@ public class OutputFormatTests
             assert index[0] == ['row', 'id', 'length', 'cds', 'exons', 'notes']
             ids, lengths = [r[1] for r in index[1:]], [int(r[2]) for r in index[1:]]
             assert [int(r[0]) for r in index[1:]] == list(range(len(x)))
-            assert x.dtype == dtype and x.shape == (len(ids), 64) and len(ids) >= 5 and np.isfinite(x).all()
+            assert x.dtype == dtype and x.shape == (len(ids), 128) and len(ids) >= 5 and np.isfinite(x).all()
 
             z = np.load(folder + '/x_npz.npz', allow_pickle=False)
             assert sorted(z.files) == ['embeddings', 'ids', 'lengths']
@@ -69,7 +69,7 @@ public class OutputFormatTests
 
             for name, delimiter in ('csv', ','), ('tsv', '\t'):
                 rows = list(csv.reader(open(folder + '/x_%s.%s' % (name, name), encoding='utf-8', newline=''), delimiter=delimiter))
-                assert rows[0] == ['id'] + ['e%d' % i for i in range(64)] and [r[0] for r in rows[1:]] == ids
+                assert rows[0] == ['id'] + ['e%d' % i for i in range(128)] and [r[0] for r in rows[1:]] == ids
                 assert (np.array([[dtype.type(v) for v in r[1:]] for r in rows[1:]]) == x).all()
 
             rows = [json.loads(l) for l in open(folder + '/x_jsonl.jsonl', encoding='utf-8')]
@@ -103,7 +103,7 @@ public class OutputFormatTests
             pooled = {p: np.load(folder + '/%s.npy' % p) for p in ('mean', 'last', 'max')}
             for i, r in enumerate(index):
                 a = z[r[1]]
-                assert a.dtype == '<f4' and a.shape == (int(r[2]), 64) and (a == t[r[1]]).all()
+                assert a.dtype == '<f4' and a.shape == (int(r[2]), 128) and (a == t[r[1]]).all()
                 assert abs(a.astype('f8').mean(axis=0) - pooled['mean'][i]).max() < 1e-5
                 assert (a[-1] == pooled['last'][i]).all() and (a.max(axis=0) == pooled['max'][i]).all()
             print(len(index))

@@ -68,7 +68,7 @@ public sealed class ProbeVerbTests : IDisposable
         Assert.Equal(["pearson", "spearman", "mse"], rows.Select(r => r.Metric));
         Assert.All(rows, r =>
         {
-            Assert.Equal(("halflife", "halflife", "random-mamba-6track", "val", 27), (r.Task, r.Target, r.Model, r.Split, r.N));
+            Assert.Equal(("halflife", "halflife", "orthrus-mini-6track", "val", 27), (r.Task, r.Target, r.Model, r.Split, r.N));
             Assert.True(r.Low < r.Value && r.Value < r.High, $"{r}");
         });
         string[] lines = run.Out.ReplaceLineEndings("\n").TrimEnd('\n').Split('\n'), file = File.ReadAllLines(csv);
@@ -76,7 +76,7 @@ public sealed class ProbeVerbTests : IDisposable
         Assert.Equal("task,target,model,split,metric,value,low,high,n", file[0]);
         Assert.Equal(lines[0].Replace('\t', ','), file[0]);
         Assert.Equal(rows[0].Value, double.Parse(file[1].Split(',')[5], CultureInfo.InvariantCulture));
-        Assert.Contains($"halflife\tpearson\t{rows[0].Value:F4}", lines[1].Replace("random-mamba-6track\tval\t", ""));
+        Assert.Contains($"halflife\tpearson\t{rows[0].Value:F4}", lines[1].Replace("orthrus-mini-6track\tval\t", ""));
         Assert.Contains("random weights", run.Error);
     }
 
@@ -150,7 +150,7 @@ public sealed class ProbeVerbTests : IDisposable
         string[] args = ["--task", Example, "--target", "halflife"];
         var groups = Probe([.. args, "--groups", "family_group", "--seeds", "2541,413", "--baselines", "kmer3", "--test"]);
         Assert.Equal(["val", "test"], groups.Select(r => r.Split).Distinct());
-        Assert.Contains("random-mamba-6track - kmer3", groups.Select(r => r.Model));
+        Assert.Contains("orthrus-mini-6track - kmer3", groups.Select(r => r.Model));
         Assert.All(groups, r => Assert.InRange(r.N, 15, 27));
         Assert.Equal(groups, Probe([.. args, "--groups", "family_group", "--seeds", "2541,413", "--baselines", "kmer3", "--test"]));
         var rows = Probe([.. args, "--random-split", "--seeds", "2541,413"]);
@@ -165,12 +165,13 @@ public sealed class ProbeVerbTests : IDisposable
     public void A_six_track_model_wants_marks_as_embed_does()
     {
         string table = Labelled("y", (gc, _) => gc.ToString(CultureInfo.InvariantCulture));
-        Assert.Equal("random-mamba-4track", Probe("--task", table, "--target", "y")[0].Model);
+        Assert.Equal("orthrus-mini-4track", Probe("--task", table, "--target", "y")[0].Model);
+        Assert.Equal("random-mamba-4track", Probe("--task", table, "--target", "y", "--model", "random-mamba")[0].Model);
         var run = CliRun.Of("probe", "--task", table, "--target", "y", "--model", "random-mamba-6track");
         Assert.Equal(3, run.Code);
         Assert.Matches("reads 6 tracks.*--cds longest-orf, or --blank-tracks", run.ErrorLines[^1]);
-        Assert.Equal("random-mamba-6track", Probe("--task", table, "--target", "y", "--blank-tracks")[0].Model);
-        Assert.Equal("random-mamba-6track", Probe("--task", table, "--target", "y", "--cds", "longest-orf")[0].Model);
+        Assert.Equal("orthrus-mini-6track", Probe("--task", table, "--target", "y", "--blank-tracks")[0].Model);
+        Assert.Equal("orthrus-mini-6track", Probe("--task", table, "--target", "y", "--cds", "longest-orf")[0].Model);
     }
 
     [Fact]

@@ -55,7 +55,7 @@ public partial class PackageTests
 
         var run = Run(project);
 
-        using var embedder = Embedder.Load("random-mamba-6track");
+        using var embedder = Embedder.Load("orthrus-mini-6track");
         var transcript = Transcript.Create("tx1", "GGCACCATGGCTTCAGAAGACTAAGCC", cds: (6, 24), junctions: [14]);
         Assert.Equal(embedder.Embed(transcript.Tracks), run.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(float.Parse));
     }

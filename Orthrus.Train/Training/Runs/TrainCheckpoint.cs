@@ -14,7 +14,7 @@ using Tensor = Orthrus.Tensor.Tensor;
 /// </summary>
 internal static class TrainCheckpoint
 {
-    private const string OptimiserPrefix = "optimiser.", Format = "orthrus-train-1";
+    private const string OptimiserPrefix = TrainingState.OptimiserPrefix;
 
     /// <summary>What a checkpoint says besides its tensors.</summary>
     internal sealed record Header(long Step, TrainConfig Config, long BestStep, double BestLoss);
@@ -25,7 +25,7 @@ internal static class TrainCheckpoint
         var tensors = model.NamedParameters().Select(p => Of(p.Key, p.Value.Value)).Concat(optimiser.State().Select(s => Of(OptimiserPrefix + s.Name, s.Value))).ToArray();
         SafeTensors.Write(path, tensors, new Dictionary<string, string>
         {
-            ["format"] = Format, ["step"] = header.Step.ToString(CultureInfo.InvariantCulture), ["config"] = ConfigKeys.Write(header.Config),
+            ["format"] = TrainingState.Format, ["step"] = header.Step.ToString(CultureInfo.InvariantCulture), ["config"] = ConfigKeys.Write(header.Config),
             ["best_step"] = header.BestStep.ToString(CultureInfo.InvariantCulture), ["best_loss"] = header.BestLoss.ToString("R", CultureInfo.InvariantCulture),
         });
     }
@@ -35,7 +35,7 @@ internal static class TrainCheckpoint
     internal static Header ReadHeader(string path)
     {
         SafeTensors.Read(path, out var metadata);
-        if (!metadata.TryGetValue("format", out string? format) || format != Format)
+        if (!TrainingState.Is(metadata))
             throw new CheckpointException(path, null, "is no checkpoint of orthrus train", "give the folder of a run");
         try
         {
@@ -79,7 +79,7 @@ internal static class TrainCheckpoint
     /// <summary>The encoder, and the masked-base head where there is one, as a model to publish: float32, with the running mean of the weights where there is one.</summary>
     internal static OrthrusModel Export(PretrainModel model, Optimiser optimiser, string name, long step)
     {
-        const string encoder = "model.";
+        const string encoder = TrainingState.EncoderPrefix;
         var result = optimiser.Result;
         var state = new StateDict();
         var heads = new StateDict();

@@ -73,6 +73,21 @@ public sealed class TrainerTests : IDisposable
             Assert.True(File.ReadAllBytes(Path.Combine(whole, file)).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(stopped, file))), $"{file} differs");
     }
 
+    [Theory, MemberData(nameof(Kinds))]
+    public void A_checkpoint_reads_as_the_model_that_the_run_would_end_with_there(string kind)
+    {
+        string folder = Whole(Kind(kind));
+        var (final, last) = (OrthrusModel.Load(Path.Combine(folder, "final")), OrthrusModel.Load(Path.Combine(folder, "checkpoints", "step-00000012.safetensors")));
+        Assert.Equal(("training", "12", final.Config), (last.Format, last.Provenance["global_step"], last.Config));
+        Assert.Equal(final.Encoder.Select(t => t.Name), last.Encoder.Select(t => t.Name));
+        foreach (var t in final.Encoder.Concat(final.Heads))
+        {
+            var other = last.Encoder.Contains(t.Name) ? last.Encoder[t.Name] : last.Heads[t.Name];
+            Assert.Equal(t.Shape, other.Shape);
+            Assert.Equal(t.ToBytes(), other.ToBytes());
+        }
+    }
+
     [Fact]
     public void Two_runs_leave_the_same_files()
     {
