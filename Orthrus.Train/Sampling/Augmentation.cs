@@ -1,7 +1,7 @@
 namespace Orthrus.Train;
 
 /// <summary>
-/// What is changed in the two views of a pair, in this order: blanks, combined UTRs, CDS alone, crop, masks and drops of the annotation tracks, masks of
+/// What is changed in the two views of a pair, in this order: blanks, combined UTRs, CDS alone, fragments, crop, masks and drops of the annotation tracks, masks of
 /// the sequence, masks of all six tracks. Proportions are of the length of the view at that moment: int(L p) distinct positions. 0 leaves a step out.
 /// </summary>
 public sealed record Augmentation
@@ -31,6 +31,9 @@ public sealed record Augmentation
     /// <see cref="CombineUtr"/> and <see cref="UtrDropping"/> also where the ortholog is no projection and has UTRs of its own.
     /// </summary>
     public bool UtrOfAnnotated { get; init; }
+
+    /// <summary>Each view is cut to a fragment whose share of its length is drawn between this and 1, so that parts of a transcript are to resemble the whole; 1 does not cut.</summary>
+    public double Fragment { get; init; } = 1;
 
     /// <summary>Each view is cut to a window of at most this many nucleotides; 0 does not cut.</summary>
     public int Crop { get; init; }

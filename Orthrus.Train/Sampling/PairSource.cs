@@ -194,6 +194,7 @@ public sealed class PairSource : IPairBatches, IDisposable
         Require(o.Rank is null || (o.Ranks >= 2 && o.Rank >= 0 && o.Rank < o.Ranks && o.ShortLength < o.MaxLength), "a rank is from 0 to below the number of ranks, at least 2, and the short length below the greatest");
         var a = o.Augmentation;
         Require(new[] { a.CombineUtr, a.MaskCds, a.MaskSplice, a.DropCds, a.DropSplice, a.MaskSequence, a.MaskAll }.All(p => p is >= 0 and <= 1), "shares and probabilities are from 0 to 1");
+        Require(a.Fragment is > 0 and <= 1, "the share of a fragment is above 0 and at most 1");
         Require(a.Crop >= 0, "a crop has no negative length");
 
         static void Require(bool right, string rule)

@@ -33,6 +33,11 @@ internal sealed class ViewMaker(CorpusFile corpus, Augmentation how, ulong seed)
         if (ortholog && how.CombineUtr > 0 && new Draws(seed, epoch, sample, DrawFor.CombineUtr).Chance(how.CombineUtr))
             second = Augment.CombineUtr(first, second, pair.Limit);
         if (how.CdsOnly || (how.UtrDropping && ortholog && (pair.FirstFlags & TranscriptFlags.Projected) == 0)) Augment.CdsOnly(ref first, ref second);
+        if (how.Fragment < 1)
+        {
+            first = Fragment(first, new Draws(seed, epoch, sample, DrawFor.Fragment));
+            second = Fragment(second, new Draws(seed, epoch, sample, DrawFor.Fragment, 1));
+        }
         if (how.Crop > 0)
         {
             first = Crop(first, new Draws(seed, epoch, sample, DrawFor.Crop));
@@ -74,6 +79,12 @@ internal sealed class ViewMaker(CorpusFile corpus, Augmentation how, ulong seed)
         {
             if (probability > 0 && new Draws(seed, epoch, sample, purpose, view).Chance(probability)) Augment.Clear(tracks, bits);
         }
+    }
+
+    private ViewShape Fragment(ViewShape shape, Draws draws)
+    {
+        int length = Math.Max(1, (int)(shape.Length * (how.Fragment + (1 - how.Fragment) * draws.Share()))), start = (int)(draws.Share() * (shape.Length - length + 1));
+        return shape.Cut(start, start + length);
     }
 
     private ViewShape Crop(ViewShape shape, Draws draws)

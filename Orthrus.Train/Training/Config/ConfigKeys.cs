@@ -99,6 +99,7 @@ public static class ConfigKeys
         Flag("data.keep_alone", "transcripts without partner are paired with themselves", c => c.Pairs.KeepAlone, (c, v) => c with { Pairs = c.Pairs with { KeepAlone = v } }),
         Int("data.short_length", "transcripts shorter than this are paired with such alone", c => c.Pairs.ShortLength, (c, v) => c with { Pairs = c.Pairs with { ShortLength = v } }),
         Int("data.max_length", "transcripts of this length and above are left out", c => c.Pairs.MaxLength, (c, v) => c with { Pairs = c.Pairs with { MaxLength = v } }),
+        Augment("fragment", "least share of its length that a view is cut to, drawn up to 1, so that parts resemble the whole; 1 does not cut", a => a.Fragment, (a, v) => a with { Fragment = v }),
         Augment("crop", "windows of at most this many nucleotides; 0 does not cut", a => a.Crop, (a, v) => a with { Crop = v }),
         Augment("crop_together", "the windows of both views begin at the same share", a => a.CropTogether, (a, v) => a with { CropTogether = v }),
         Augment("combine_utr", "probability that an ortholog gets the UTRs of its partner", a => a.CombineUtr, (a, v) => a with { CombineUtr = v }),

@@ -259,6 +259,36 @@ public sealed class PairSourceTests : IDisposable
     }
 
     [Fact]
+    public void Fragments_are_parts_of_every_size_and_place_and_each_view_has_its_own()
+    {
+        var none = Augmentation.None with { BlankUnknownJunctions = false, BlankUnknownCds = false };
+        var options = Options with { Order = BatchOrder.Mixed, Augmentation = none };
+        using var source = PairSource.Of(_corpus, options with { Augmentation = none with { Fragment = 0.3 } });
+        using var cut = PairSource.Of(_corpus, options with { Augmentation = none with { Fragment = 0.3, Crop = 50 } });
+        using var plain = PairSource.Of(_corpus, options);
+        List<double> shares = [], starts = [];
+        int alike = 0;
+        for (int step = 0; step < source.BatchesPerEpoch; step++)
+        {
+            var (batch, whole) = (source.Batch(step), plain.Batch(step));
+            Assert.All(cut.Batch(step).Lengths, l => Assert.InRange(l, 1, 50));
+            for (int row = 0; row < 16; row++)
+            {
+                int length = whole.Lengths[row], start = whole.Tracks.AsSpan(row * whole.Length, length).IndexOf(Row(batch, row));
+                Assert.True(start >= 0);
+                shares.Add((double)batch.Lengths[row] / length);
+                if (length > batch.Lengths[row]) starts.Add((double)start / (length - batch.Lengths[row]));
+                if (row >= 8 && Math.Abs(shares[^1] - shares[^9]) < 0.02) alike++;
+            }
+        }
+        Assert.InRange(shares.Min(), 0.28, 0.35);
+        Assert.InRange(shares.Max(), 0.95, 1);
+        Assert.InRange(shares.Average(), 0.6, 0.7);
+        Assert.InRange(starts.Average(), 0.42, 0.58);
+        Assert.True(alike < shares.Count / 16, $"{alike} of {shares.Count / 2}");
+    }
+
+    [Fact]
     public void Batches_of_a_length_have_at_most_an_eighth_of_padding_in_their_longer_views()
     {
         using var small = new SmallCorpus();
@@ -385,7 +415,7 @@ public sealed class PairSourceTests : IDisposable
         foreach (var wrong in new[]
         {
             Options with { Pairs = 0 }, Options with { OrthologWeight = 1.5 }, Options with { Threads = 0 }, Options with { Rank = 4 }, Options with { Nucleotides = 0 },
-            Options with { Augmentation = Augmentation.V1 with { MaskCds = -0.1 } }, Options with { Augmentation = Augmentation.V1 with { Crop = -1 } },
+            Options with { Augmentation = Augmentation.V1 with { MaskCds = -0.1 } }, Options with { Augmentation = Augmentation.V1 with { Crop = -1 } }, Options with { Augmentation = Augmentation.V1 with { Fragment = 0 } },
         })
             Assert.Throws<ArgumentException>(() => PairSource.Of(_corpus, wrong));
         Assert.Contains("too few for a batch of 5,000 pairs", Assert.Throws<InputDataException>(() => PairSource.Of(_corpus, Options with { Pairs = 5000 })).Message);
