@@ -8,9 +8,9 @@ namespace Orthrus.Cli;
 internal static class ConvertVerb
 {
     private const string Help = """
-        Convert a checkpoint of any form (Hugging Face folder, safetensors, PyTorch zip or legacy file, Lightning .ckpt, checkpoint of
-        orthrus train) to a Hugging Face folder (config.json and model.safetensors, as upstream's code loads it) or, where OUTPUT ends in .safetensors or .ckpt, to that one
-        file; a .ckpt is a Lightning checkpoint with the names of upstream's training code.
+        Convert a checkpoint of any form (Hugging Face folder, safetensors, PyTorch zip or legacy file, Lightning .ckpt, a checkpoint of a
+        training run) to a Hugging Face folder (config.json and model.safetensors, as upstream's code loads it) or, where OUTPUT ends in
+        .safetensors or .ckpt, to that one file; a .ckpt is a Lightning checkpoint with the names of upstream's training code.
 
         --standardise brings the numbers of the embeddings to mean 0 and standard deviation 1 over training transcripts of a corpus, by the
         encoder's last norm; heads are adapted and give what they gave.

@@ -89,11 +89,11 @@ public class OutputFormatTests
     public void Positions_have_one_array_per_record_whose_mean_is_the_embedding()
     {
         using var files = new HostileFiles();
-        CliRun.Of(["embed", .. Short, "-o", files.Out("mean.npy")]).Succeeded();
-        CliRun.Of(["embed", .. Short, "--pool", "last", "-o", files.Out("last.npy")]).Succeeded();
-        CliRun.Of(["embed", .. Short, "--pool", "max", "-o", files.Out("max.npy")]).Succeeded();
-        CliRun.Of(["embed", .. Short, "--per-position", "-o", files.Out("p.npz")]).Succeeded();
-        CliRun.Of(["embed", .. Short, "--per-position", "-o", files.Out("p.safetensors")]).Succeeded();
+        CliRun.Of(["embed", .. Short, "--model", "random-mamba-6track", "-o", files.Out("mean.npy")]).Succeeded();
+        CliRun.Of(["embed", .. Short, "--model", "random-mamba-6track", "--pool", "last", "-o", files.Out("last.npy")]).Succeeded();
+        CliRun.Of(["embed", .. Short, "--model", "random-mamba-6track", "--pool", "max", "-o", files.Out("max.npy")]).Succeeded();
+        CliRun.Of(["embed", .. Short, "--model", "random-mamba-6track", "--per-position", "-o", files.Out("p.npz")]).Succeeded();
+        CliRun.Of(["embed", .. Short, "--model", "random-mamba-6track", "--per-position", "-o", files.Out("p.safetensors")]).Succeeded();
         string script = SafetensorsReader + """
             import sys
             folder = sys.argv[1]
@@ -103,7 +103,7 @@ public class OutputFormatTests
             pooled = {p: np.load(folder + '/%s.npy' % p) for p in ('mean', 'last', 'max')}
             for i, r in enumerate(index):
                 a = z[r[1]]
-                assert a.dtype == '<f4' and a.shape == (int(r[2]), 128) and (a == t[r[1]]).all()
+                assert a.dtype == '<f4' and a.shape == (int(r[2]), 64) and (a == t[r[1]]).all()
                 assert abs(a.astype('f8').mean(axis=0) - pooled['mean'][i]).max() < 1e-5
                 assert (a[-1] == pooled['last'][i]).all() and (a.max(axis=0) == pooled['max'][i]).all()
             print(len(index))
