@@ -107,8 +107,9 @@ public class SingleFileTests
         var check = Shell.Run(qemu!, ["-L", sysroot, file, "gradcheck"], seconds: 1500);
         Assert.True(check.ExitCode == 0, check.ToString());
 
+        // Random weights: what is compared is arithmetic. The trained models' last norm magnifies rounding, as it does the differences between transcripts.
         string folder = Published.Temp("arm64");
-        string[] Arguments(string output) => ["embed", Path.Combine(Examples, "transcripts.fa.gz"), "--tracks", Path.Combine(Examples, "transcripts.tsv"), "--max-length", "1500", "-o", output];
+        string[] Arguments(string output) => ["embed", Path.Combine(Examples, "transcripts.fa.gz"), "--tracks", Path.Combine(Examples, "transcripts.tsv"), "--max-length", "1500", "--model", "random-mamba-6track", "-o", output];
         var arm = Shell.Run(qemu!, ["-L", sysroot, file, .. Arguments(Path.Combine(folder, "arm.tsv"))], seconds: 1500);
         Assert.True(arm.ExitCode == 0, arm.ToString());
         var x64 = Shell.Run(Published.For("linux-x64"), Arguments(Path.Combine(folder, "x64.tsv")));
