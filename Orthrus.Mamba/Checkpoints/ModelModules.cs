@@ -75,6 +75,8 @@ public static class ModelModules
             var (dOut, _) = Matrix(model, name + ".fc3.weight");
             return new HeadDescription(name, true, dIn, body, dOut, 3, HeadNorm.BatchNorm, heads.Contains(name + ".fc3.bias"), parameters);
         }
+        if (heads.Contains($"{name}.layers.0.weight") && heads[$"{name}.layers.0.weight"].Shape is { Count: 1 } alone)
+            return new HeadDescription(name, false, (int)alone[0], (int)alone[0], (int)alone[0], 0, heads.Contains($"{name}.layers.0.running_mean") ? HeadNorm.BatchNorm : HeadNorm.LayerNorm, false, parameters);
         int layers = 0;
         while (heads.Contains($"{name}.layers.{2 * layers}.weight") && heads[$"{name}.layers.{2 * layers}.weight"].Shape.Count == 2) layers++;
         if (layers == 0) throw new CheckpointException(model.Source, name, "the head has no linear layer");

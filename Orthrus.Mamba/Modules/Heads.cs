@@ -17,7 +17,7 @@ public enum HeadNorm : byte
 /// <param name="DIn">Width of what it projects.</param>
 /// <param name="Body">Width of the hidden layers; 512 in the published runs.</param>
 /// <param name="DOut">Width of the result; 128 in the published runs.</param>
-/// <param name="Layers">Linear layers, at least 1; 3 in the published runs.</param>
+/// <param name="Layers">Linear layers; 3 in the published runs. With none the head is the norm alone, without weights of its own, and the result as wide as what it projects.</param>
 /// <param name="Norm">Between them.</param>
 /// <param name="BiasOut">The last layer has a bias.</param>
 /// <param name="Sigmoid">The result goes through a sigmoid.</param>
@@ -36,21 +36,23 @@ public sealed record ProjectionHeadConfig(int DIn, int Body = 512, int DOut = 12
 
 /// <summary>
 /// Projection head: Linear, norm, ReLU, repeated, and a last Linear. Names layers.0, layers.1, ...: linear layers at even places, norms at odd ones.
-/// It maps a batch of vectors (B, D_in) to (B, D_out).
+/// It maps a batch of vectors (B, D_in) to (B, D_out). Without linear layers it is a norm, layers.0.
 /// </summary>
 public sealed class ProjectionHead : Module
 {
     private readonly LinearLayer[] _linear;
     private readonly Module?[] _norms;
+    private readonly Module? _alone;
 
     /// <summary>Makes the head; its weights are zeros until initialised or loaded.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Fewer than one layer.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A negative number of layers.</exception>
     public ProjectionHead(ParameterStore store, ProjectionHeadConfig config)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(config.Layers, 1);
-        Config = config;
+        ArgumentOutOfRangeException.ThrowIfNegative(config.Layers);
+        Config = config.Layers == 0 ? config with { Body = config.DIn, DOut = config.DIn } : config;
         _linear = new LinearLayer[config.Layers];
-        _norms = new Module?[config.Layers - 1];
+        _norms = new Module?[Math.Max(1, config.Layers) - 1];
+        if (config.Layers == 0) _alone = config.Norm switch { HeadNorm.BatchNorm => new BatchNormLayer(store, config.DIn, affine: false), HeadNorm.LayerNorm => new LayerNormLayer(store, config.DIn), _ => null };
         for (int i = 0; i < config.Layers; i++)
         {
             bool last = i == config.Layers - 1;
@@ -65,6 +67,7 @@ public sealed class ProjectionHead : Module
     /// <inheritdoc/>
     public override void Visit(ParameterVisitor visitor)
     {
+        if (_alone is not null) visitor.Child("layers.0", _alone);
         for (int i = 0; i < _linear.Length; i++)
         {
             visitor.Child($"layers.{2 * i}", _linear[i]);
@@ -80,20 +83,21 @@ public sealed class ProjectionHead : Module
     public Variable Forward(Tape tape, Variable x, bool training)
     {
         using var frame = tape.Open();
+        if (_linear.Length == 0) x = Normalise(tape, _alone, x, training);
         for (int i = 0; i < _linear.Length; i++)
         {
             x = _linear[i].Forward(tape, x);
-            if (i == _linear.Length - 1) break;
-            x = _norms[i] switch
-            {
-                BatchNormLayer batch => batch.Forward(tape, x, training),
-                LayerNormLayer layer => layer.Forward(tape, x),
-                _ => x,
-            };
-            x = Functions.ReLU(tape, x);
+            if (i < _linear.Length - 1) x = Functions.ReLU(tape, Normalise(tape, _norms[i], x, training));
         }
         return frame.Keep(Config.Sigmoid ? Functions.Sigmoid(tape, x) : x);
     }
+
+    private static Variable Normalise(Tape tape, Module? norm, Variable x, bool training) => norm switch
+    {
+        BatchNormLayer batch => batch.Forward(tape, x, training),
+        LayerNormLayer layer => layer.Forward(tape, x),
+        _ => x,
+    };
 }
 
 /// <summary>Two projection heads on the same vector: one for isoforms and the record itself, one for orthologs.</summary>

@@ -68,10 +68,13 @@ public sealed class BatchNormLayer : Module
     private readonly Parameter _weight, _bias, _mean, _variance, _batches;
 
     /// <summary>Makes the layer for <paramref name="channels"/> channels.</summary>
-    public BatchNormLayer(ParameterStore store, int channels)
+    /// <param name="store">Owner of the weights.</param>
+    /// <param name="channels">Channels.</param>
+    /// <param name="affine">Weight and bias are trained; else they stay as they are, which is 1 and 0 after initialisation.</param>
+    public BatchNormLayer(ParameterStore store, int channels, bool affine = true)
     {
-        _weight = store.New(new Shape(channels));
-        _bias = store.New(new Shape(channels));
+        _weight = affine ? store.New(new Shape(channels)) : store.NewBuffer(new Shape(channels));
+        _bias = affine ? store.New(new Shape(channels)) : store.NewBuffer(new Shape(channels));
         _mean = store.NewBuffer(new Shape(channels));
         _variance = store.NewBuffer(new Shape(channels));
         _batches = store.NewBuffer(Shape.Scalar, DType.I64);

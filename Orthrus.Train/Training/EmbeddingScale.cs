@@ -5,7 +5,7 @@ namespace Orthrus.Train;
 
 /// <summary>
 /// Brings the numbers of a model's embeddings to mean 0 and standard deviation 1 over transcripts of a corpus. An embedding is the mean over positions of the last norm's output,
-/// and so linear in that norm's weight and bias: the scale is folded into these two, and its inverse into the first layer of every head, whose results stay the same but for rounding.
+/// and so linear in that norm's weight and bias: the scale is folded into these two, and its inverse into the first layer of every head (or the running statistics, where that is a batch norm), whose results stay the same but for rounding and the norm's epsilon.
 /// </summary>
 /// <remarks>
 /// A contrast of cosines leaves most of an embedding common to all transcripts, and what tells them apart small. Penalised probes and cosines between embeddings then see little of it.
@@ -66,13 +66,19 @@ public static class EmbeddingScale
                 _ => t,
             });
         var heads = new StateDict();
-        string[] firsts = [.. model.DescribeHeads().Select(h => h.Name + (h.PerPosition ? ".fc1" : ".layers.0"))];
+        // A head without linear layers: what it normalises is measured in new units.
+        if (model.DescribeHeads().FirstOrDefault(h => h is { Layers: 0, Norm: not HeadNorm.BatchNorm }) is { } head)
+            throw new CheckpointException(model.Source, head.Name, "a head that is a layer norm has no place for the inverse of the scale", "leave the head out");
+        string[] alone = [.. model.DescribeHeads().Where(h => h.Layers == 0).Select(h => h.Name + ".layers.0")];
+        string[] firsts = [.. model.DescribeHeads().Where(h => h.Layers > 0).Select(h => h.Name + (h.PerPosition ? ".fc1" : ".layers.0"))];
         if (firsts.FirstOrDefault(f => !model.Heads.Contains(f + ".bias")) is { } without)
             throw new CheckpointException(model.Source, without, "the layer has no bias that could take the shift of standardised embeddings", "leave the head out");
         foreach (var t in model.Heads)
         {
             string first = t.Name[..Math.Max(0, t.Name.LastIndexOf('.'))];
-            if (!firsts.Contains(first)) heads.Add(t);
+            if (alone.Contains(first) && t.Name.EndsWith(".running_mean", StringComparison.Ordinal)) heads.Add(With(t, (v, i) => (v - mean[i]) / deviation[i]));
+            else if (alone.Contains(first) && t.Name.EndsWith(".running_var", StringComparison.Ordinal)) heads.Add(With(t, (v, i) => v / (deviation[i] * deviation[i])));
+            else if (!firsts.Contains(first)) heads.Add(t);
             else if (t.Name.EndsWith(".weight", StringComparison.Ordinal)) heads.Add(With(t, (v, i) => v * deviation[i % deviation.Length]));
             else
             {

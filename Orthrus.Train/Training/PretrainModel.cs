@@ -10,7 +10,7 @@ public sealed record PretrainModelOptions
     public int HeadBody { get; init; } = 512;
     /// <summary>Width of its result.</summary>
     public int HeadOut { get; init; } = 128;
-    /// <summary>Its linear layers.</summary>
+    /// <summary>Its linear layers; with none the contrast is between normalised embeddings themselves.</summary>
     public int HeadLayers { get; init; } = 3;
     /// <summary>Between them.</summary>
     public HeadNorm HeadNorm { get; init; } = HeadNorm.BatchNorm;

@@ -115,5 +115,26 @@ public class HeadGoldenTests
     public void Norms_by_name(string name, HeadNorm norm) => Assert.Equal(norm, ProjectionHeadConfig.ParseNorm(name));
 
     [Fact]
+    public void Without_linear_layers_a_head_is_its_norm_without_trained_weights()
+    {
+        using var device = new CpuDevice(1);
+        using var store = new ParameterStore(device, DType.F64);
+        using var tape = new Tape(device);
+        using var scope = device.OpenScope();
+        var x = tape.Input(scope.From<double>([1, 10, 3, 30, 5, 80], new Shape(3, 2)));
+        var head = new ProjectionHead(store, new ProjectionHeadConfig(2, 7, 5, Layers: 0));
+        ModelInit.InitialiseHead(head, 1, "head.");
+        Assert.Equal(2, head.Config.DOut);
+        Assert.DoesNotContain(head.NamedParameters(), p => !p.Value.IsBuffer);
+        // Columns 1, 3, 5 and 10, 30, 80: means 3 and 40, variances 8/3 and 2600/3.
+        double[] y = head.Forward(tape, x, training: true).Value.ToArray<double>();
+        for (int i = 0; i < 6; i++) Assert.Equal(i % 2 == 0 ? (i - 2) / Math.Sqrt(8.0 / 3 + 1e-5) : (new[] { 10.0, 30, 80 }[i / 2] - 40) / Math.Sqrt(2600.0 / 3 + 1e-5), y[i], 1e-12);
+
+        var none = new ProjectionHead(store, new ProjectionHeadConfig(2, Layers: 0, Norm: HeadNorm.Identity));
+        Assert.Equal(x.Value.ToArray<double>(), none.Forward(tape, x, training: true).Value.ToArray<double>());
+        Assert.Empty(none.NamedParameters());
+    }
+
+    [Fact]
     public void An_unknown_norm_is_an_error() => Assert.Contains("batchnorm", Assert.Throws<ArgumentException>(() => ProjectionHeadConfig.ParseNorm("groupnorm")).Message);
 }

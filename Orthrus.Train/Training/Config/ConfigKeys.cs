@@ -24,7 +24,7 @@ public static class ConfigKeys
         Flag("model.bidirectional", "a second mixer over each record's reverse", c => c.Bidirectional, (c, v) => c with { Bidirectional = v }),
         Int("model.head_body", "width of the contrastive head's hidden layers", c => c.HeadBody, (c, v) => c with { HeadBody = v }),
         Int("model.head_out", "width of its result", c => c.HeadOut, (c, v) => c with { HeadOut = v }),
-        Int("model.head_layers", "its linear layers", c => c.HeadLayers, (c, v) => c with { HeadLayers = v }),
+        Int("model.head_layers", "its linear layers; 0 contrasts the embeddings themselves, through head_norm alone", c => c.HeadLayers, (c, v) => c with { HeadLayers = v }),
         Choice("model.head_norm", "between them", c => c.HeadNorm, (c, v) => c with { HeadNorm = v }, ("batchnorm", HeadNorm.BatchNorm), ("layernorm", HeadNorm.LayerNorm), ("identity", HeadNorm.Identity)),
 
         Flag("loss.contrastive", "train with the decoupled contrastive loss", c => c.Contrastive, (c, v) => c with { Contrastive = v }),

@@ -171,6 +171,7 @@ public sealed record TrainConfig
     {
         Require(Tracks is 4 or 6, "model.tracks", $"is {Tracks}; want 4 or 6");
         Require(Width >= 1 && Layers >= 1, "model", $"a width of {Width} and {Layers} layers; want at least 1 of each");
+        Require(HeadLayers is >= 0 and <= 16, "model.head_layers", $"is {HeadLayers}; want 0 to 16");
         Require(Contrastive || MaskedBases, "loss", "neither contrastive nor masked_bases is on; turn one on");
         Require(Contrastive || !DualHeads, "loss.dual_heads", "is for the contrastive loss, which is off");
         Require(!SpliceCodon || Tracks == 4, "loss.splice_codon", "predicts tracks from the bases; set model.tracks to 4");

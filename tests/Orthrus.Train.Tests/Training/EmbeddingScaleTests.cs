@@ -13,9 +13,9 @@ public sealed class EmbeddingScaleTests : IDisposable
 
     public void Dispose() => Directory.Delete(_root, recursive: true);
 
-    private OrthrusModel Trained()
+    private OrthrusModel Trained(int headLayers)
     {
-        var config = TrainPresets.Find("tiny") with { Width = 16, Layers = 2, HeadBody = 12, HeadOut = 8, Steps = 3, ValidateEvery = 0, WarmupSteps = 0, MaskedBases = true, MaskedBody = 10, Seed = 3 };
+        var config = TrainPresets.Find("tiny") with { Width = 16, Layers = 2, HeadBody = 12, HeadOut = 8, HeadLayers = headLayers, Steps = 3, ValidateEvery = 0, WarmupSteps = 0, MaskedBases = true, MaskedBody = 10, Seed = 3 };
         string folder = Path.Combine(_root, "run");
         using var device = new CpuDevice(1);
         using (var trainer = new Trainer(config, device, new Families(24, 6), new Families(24, 6, shift: 1000), folder, false)) trainer.Run(null, null);
@@ -28,12 +28,14 @@ public sealed class EmbeddingScaleTests : IDisposable
         return [.. embedder.EmbedAll(tracks, t => (ReadOnlyMemory<byte>)t).Select(e => e.Vector64!)];
     }
 
-    [Fact]
-    public void Embeddings_of_training_transcripts_have_mean_0_and_deviation_1_and_heads_give_what_they_gave()
+    [Theory]
+    [InlineData(3)]
+    [InlineData(0)]
+    public void Embeddings_of_training_transcripts_have_mean_0_and_deviation_1_and_heads_give_what_they_gave(int headLayers)
     {
         using var small = SmallCorpus.ToDraw(40);
         using var corpus = small.Build();
-        var model = Trained();
+        var model = Trained(headLayers);
         List<(int Done, int All)> reports = [];
         var scaled = EmbeddingScale.Standardise(model, corpus, options: new EmbedderOptions { Threads = 1 }, report: (done, all) => reports.Add((done, all)));
 
@@ -66,7 +68,8 @@ public sealed class EmbeddingScaleTests : IDisposable
             double[] want = Head(model, before, positions), got = Head(scaled, after, positions);
             double size = want.Max(Math.Abs);
             Assert.True(size > 1e-3);
-            for (int i = 0; i < want.Length; i++) Assert.Equal(want[i], got[i], 1e-5 * size);
+            // A batch norm's epsilon stays as it was while what it normalises changes its size.
+            for (int i = 0; i < want.Length; i++) Assert.Equal(want[i], got[i], (headLayers == 0 && !positions ? 1e-2 : 1e-5) * size);
         }
         Assert.NotSame(model.Encoder, scaled.Encoder);
         Assert.Equal(before, Embed(model, training));
