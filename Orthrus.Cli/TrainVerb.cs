@@ -137,7 +137,7 @@ internal static class TrainVerb
         {
             using var trainer = new Trainer(config, device, training, validation, run, resume, batches, validation?.BatchesPerEpoch ?? 0, ranks: ranks);
             if (job is not null) job.Standing = () => trainer.LastSaved is { } saved ? $"the checkpoint of step {saved} is whole: the same command with --resume goes on" : "there is no checkpoint yet";
-            var progress = new TrainReport(host.Error, host.Interactive, quiet, config.Steps, trainer.Step, TimeProvider.System);
+            var progress = new StepReport(host.Error, host.Interactive, quiet, trainer.Step, mayEndEarly: false, TimeProvider.System);
             if (!quiet)
             {
                 if (job is not null) host.Error.WriteLine($"{job.Description}, {ranks!.Name}, {(gpu is null ? $"{threads} thread{(threads == 1 ? "" : "s")} each" : "a GPU each")}");
@@ -145,7 +145,7 @@ internal static class TrainVerb
                     $"{config.Width} x {config.Layers}, {config.Tracks} tracks, {trainer.Model.ParameterCount():N0} parameters; {sources.Sum(s => s.Keys):N0} transcripts, {batches:N0} batches an epoch; {(trainer.Resumed ? $"going on at step {trainer.Step}" : "from the start")}"));
                 if (validation is null && config.ValidateEvery > 0) host.Error.WriteLine("no validation: the corpus has no validation pairs for it");
             }
-            var end = trainer.Run(limits, progress.Show, host.Cancel);
+            var end = trainer.Run(limits, p => progress.Show(p, config.Steps), host.Cancel);
             progress.Clear();
             return end switch
             {
@@ -194,46 +194,5 @@ internal static class TrainVerb
             // Training pairs came from the same file, so what is missing is a validation part.
             return null;
         }
-    }
-}
-
-/// <summary>Progress of a training run on stderr: a line that redraws itself on a terminal, a line every few seconds otherwise; validations always.</summary>
-internal sealed class TrainReport(TextWriter error, bool interactive, bool quiet, long steps, long start, TimeProvider clock)
-{
-    private static readonly TimeSpan RedrawEvery = TimeSpan.FromSeconds(0.2), LineEvery = TimeSpan.FromSeconds(10);
-
-    private readonly long _start = clock.GetTimestamp();
-    private long _last = clock.GetTimestamp(), _nucleotides;
-    private bool _drawn;
-
-    /// <summary>Shows the state where it is time to.</summary>
-    internal void Show(TrainProgress p)
-    {
-        _nucleotides += p.Nucleotides;
-        if (quiet) return;
-        if (p.Validation is { } v)
-        {
-            Clear();
-            error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"step {p.Step}: validation loss {v.Loss:F4}, retrieval {v.Retrieval:P1} of {v.Pairs}, alignment {v.Alignment:F3}, uniformity {v.Uniformity:F3}"));
-        }
-        if (clock.GetElapsedTime(_last) < (interactive ? RedrawEvery : LineEvery)) return;
-        _last = clock.GetTimestamp();
-        var elapsed = clock.GetElapsedTime(_start);
-        double rate = (p.Step - start) / Math.Max(elapsed.TotalSeconds, 1e-3);
-        string line = string.Create(CultureInfo.InvariantCulture,
-            $"step {p.Step}/{steps}, loss {p.Losses.Total:F4}, {rate:G3} steps/s, {Embed.Progress.Rate(_nucleotides, elapsed)}, {Embed.Progress.Duration(TimeSpan.FromSeconds((steps - p.Step) / Math.Max(rate, 1e-9)))} left");
-        if (!interactive) error.WriteLine(line);
-        else
-        {
-            error.Write("\r" + line + "\u001b[K");
-            _drawn = true;
-        }
-    }
-
-    /// <summary>Takes the line away.</summary>
-    internal void Clear()
-    {
-        if (_drawn) error.Write("\r\u001b[K");
-        _drawn = false;
     }
 }

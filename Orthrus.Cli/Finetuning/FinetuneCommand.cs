@@ -36,7 +36,7 @@ internal sealed class FinetuneCommand(FinetuneRequest request, CliHost host)
             WholeFile.Write(Path.Combine(Folder, "options.json"), Options(start, tuner));
             // What an interrupted run left; its model was never written.
             if (Directory.Exists(Path.Combine(Folder, "events"))) Directory.Delete(Path.Combine(Folder, "events"), recursive: true);
-            var report = new FinetuneReport(host.Error, host.Interactive, request.Quiet, TimeProvider.System);
+            var report = new StepReport(host.Error, host.Interactive, request.Quiet, start: 0, mayEndEarly: true, TimeProvider.System);
             var result = tuner.Run(Folder, p =>
             {
                 step = p.Step;
@@ -173,46 +173,5 @@ internal sealed class FinetuneCommand(FinetuneRequest request, CliHost host)
     private void Say(string line)
     {
         if (!request.Quiet) host.Error.WriteLine(line);
-    }
-}
-
-/// <summary>Progress on stderr: a line that redraws itself on a terminal, a line every few seconds otherwise; validations that found better weights always.</summary>
-internal sealed class FinetuneReport(TextWriter error, bool interactive, bool quiet, TimeProvider clock)
-{
-    private static readonly TimeSpan RedrawEvery = TimeSpan.FromSeconds(0.2), LineEvery = TimeSpan.FromSeconds(10);
-
-    private readonly long _start = clock.GetTimestamp();
-    private long _last = clock.GetTimestamp(), _nucleotides;
-    private bool _drawn;
-
-    /// <summary>Shows the state where it is time to.</summary>
-    internal void Show(FineTuneProgress p)
-    {
-        _nucleotides += p.Nucleotides;
-        if (quiet) return;
-        if (p.Validation is { Best: true } v)
-        {
-            Clear();
-            error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"step {p.Step}: validation loss {v.Loss:F4}, {v.Metric} {v.Score:F4}, the best so far"));
-        }
-        if (clock.GetElapsedTime(_last) < (interactive ? RedrawEvery : LineEvery)) return;
-        _last = clock.GetTimestamp();
-        var elapsed = clock.GetElapsedTime(_start);
-        double rate = p.Step / Math.Max(elapsed.TotalSeconds, 1e-3);
-        string line = string.Create(CultureInfo.InvariantCulture,
-            $"step {p.Step}/{p.Steps}, loss {p.Loss:F4}, {rate:G3} steps/s, {Progress.Rate(_nucleotides, elapsed)}, at most {Progress.Duration(TimeSpan.FromSeconds((p.Steps - p.Step) / Math.Max(rate, 1e-9)))} left");
-        if (!interactive) error.WriteLine(line);
-        else
-        {
-            error.Write("\r" + line + "\u001b[K");
-            _drawn = true;
-        }
-    }
-
-    /// <summary>Takes the line away.</summary>
-    internal void Clear()
-    {
-        if (_drawn) error.Write("\r\u001b[K");
-        _drawn = false;
     }
 }
