@@ -31,7 +31,7 @@ public sealed record OptimiserOptions
     public double ExplicitL2 { get; init; }
     /// <summary>Decay the weights of linear layers, convolutions and the embedding alone: no biases, norms, A_log, D. Upstream decays everything.</summary>
     public bool Exempt { get; init; }
-    /// <summary>Decay of the running mean of the weights; 0 for none.</summary>
+    /// <summary>Decay of the running mean of the weights, at most t / (t + 9) at update t so that the initial weights soon weigh nothing; 0 for none.</summary>
     public double EmaDecay { get; init; }
 }
 
@@ -120,7 +120,10 @@ public sealed class Optimiser : IDisposable
         }
         Narrow();
         if (_options.EmaDecay > 0)
-            foreach (var s in present) Mix(s.Ema, _options.EmaDecay, s.Master, 1 - _options.EmaDecay);
+        {
+            double kept = Math.Min(_options.EmaDecay, Steps / (Steps + 9.0));
+            foreach (var s in present) Mix(s.Ema, kept, s.Master, 1 - kept);
+        }
     }
 
     /// <summary>Writes the master copies to the parameters that are BF16.</summary>

@@ -66,7 +66,7 @@ public static class ConfigKeys
         Real("optimiser.clip_value", "largest absolute gradient element; 0 for none", c => c.ClipValue, (c, v) => c with { ClipValue = v }),
         Flag("optimiser.exempt", "no decay of biases, norms, A_log, D; upstream decays everything", c => c.Exempt, (c, v) => c with { Exempt = v }),
         Real("optimiser.explicit_l2", "share of the weights subtracted at each step, whatever the rate", c => c.ExplicitL2, (c, v) => c with { ExplicitL2 = v }),
-        Real("optimiser.ema", "decay of a running mean of the weights, which is then the result; 0 for none", c => c.Ema, (c, v) => c with { Ema = v }),
+        Real("optimiser.ema", "decay of a running mean of the weights (at most t / (t + 9) at step t), which is then the result; 0 for none", c => c.Ema, (c, v) => c with { Ema = v }),
         Choice("optimiser.schedule", "how the learning rate moves; warmup then stays constant, whatever the number of steps", c => c.Schedule, (c, v) => c with { Schedule = v },
             ("warmup_cosine", LearningRateKind.WarmupCosine), ("warmup", LearningRateKind.Warmup), ("linear", LearningRateKind.Linear), ("constant", LearningRateKind.Constant)),
         Real("optimiser.warmup_steps", "-1 takes a tenth of all steps, at most 10,000", c => c.WarmupSteps, (c, v) => c with { WarmupSteps = v }),
