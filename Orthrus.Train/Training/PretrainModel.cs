@@ -77,6 +77,22 @@ public sealed class PretrainModel : Module
         foreach (var (name, head) in _heads) ModelInit.InitialiseHead(head, seed, name.Length == 0 ? "" : name + ".");
     }
 
+    /// <summary>Takes over the weights of a model: its encoder, and those of its heads that are the same head here, with their running statistics.</summary>
+    /// <exception cref="CheckpointException">The encoder has other sizes.</exception>
+    public void Begin(OrthrusModel model)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        if (model.Config != Encoder.Config)
+            throw new CheckpointException(model.Source, null, $"is {model.Config.DModel} x {model.Config.NLayer} with {model.Config.NTracks} tracks and cannot begin a run of {Encoder.Config.DModel} x {Encoder.Config.NLayer} with {Encoder.Config.NTracks}", "give model.width, model.layers and model.tracks of that model");
+        ModelModules.Fill(Encoder, model.Encoder, "", model.Source);
+        foreach (var (name, head) in _heads)
+        {
+            string prefix = name.Length == 0 ? "" : name + ".";
+            bool same = head.NamedParameters().All(p => model.Heads.Contains(prefix + p.Key) && model.Heads[prefix + p.Key].Shape.SequenceEqual(Enumerable.Range(0, p.Value.Shape.Rank).Select(i => (long)p.Value.Shape[i])));
+            if (same) ModelModules.Fill(head, model.Heads, prefix, model.Source);
+        }
+    }
+
     /// <summary>Encoder and heads as groups of an optimiser, as upstream has them.</summary>
     public IReadOnlyList<ParameterGroup> Groups(double encoderRate, double encoderDecay, double headRate, double headDecay)
     {

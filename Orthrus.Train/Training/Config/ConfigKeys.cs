@@ -72,6 +72,7 @@ public static class ConfigKeys
         Real("optimiser.warmup_steps", "-1 takes a tenth of all steps, at most 10,000", c => c.WarmupSteps, (c, v) => c with { WarmupSteps = v }),
 
         new("run.steps", "updates of the run", c => Text(c.Steps), (c, v) => c with { Steps = long.Parse(v, NumberStyles.None, CultureInfo.InvariantCulture) }) { Free = true },
+        new("run.init", "model whose weights the run begins with: a checkpoint, folder or built-in name; empty begins with random ones", c => c.Init.Contains('"') ? $"'{c.Init}'" : $"\"{c.Init}\"", (c, v) => c with { Init = v }),
         new("run.seed", "of weights, pairs, augmentation and masks", c => Text((long)c.Seed), (c, v) => c with { Seed = ulong.Parse(v, NumberStyles.None, CultureInfo.InvariantCulture) }),
         Choice("run.dtype", "f32; f64 on the CPU; bf16 activations around f32 weights on a GPU", c => c.DType, (c, v) => c with { DType = v }, ("f32", DType.F32), ("f64", DType.F64), ("bf16", DType.BF16)),
         Int("run.accumulate", "batches whose gradients a step takes the mean of", c => c.Accumulate, (c, v) => c with { Accumulate = v }),

@@ -117,6 +117,8 @@ public sealed record TrainConfig
     public DType DType { get; init; } = DType.F32;
     /// <summary>Batches whose gradients a step takes the mean of.</summary>
     public int Accumulate { get; init; } = 1;
+    /// <summary>Checkpoint, folder or built-in name of a model of the same sizes whose weights the run begins with, those of heads where all shapes agree; empty for random ones.</summary>
+    public string Init { get; init; } = "";
     /// <summary>Pairs that are encoded at a time, with a cached gradient; 0 for the batch at once.</summary>
     public int MicroPairs { get; init; }
     /// <summary>Compute each block again in backward instead of keeping it.</summary>

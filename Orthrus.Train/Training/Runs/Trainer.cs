@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using Orthrus.Autograd;
+using Orthrus.Mamba;
 using Orthrus.Rna;
 using Orthrus.Tensor;
 
@@ -78,6 +79,7 @@ public sealed class Trainer : IDisposable
     /// <param name="ranks">Processes that train together, each with a trainer like this one; null for this process alone. It stays open.</param>
     /// <exception cref="InputDataException">The folder holds a run and <paramref name="resume"/> is false, or one of another configuration, or a damaged checkpoint.</exception>
     /// <exception cref="ArgumentException">The configuration makes no sense.</exception>
+    /// <exception cref="CheckpointException">The model to begin with cannot be read, or has other sizes.</exception>
     public Trainer(TrainConfig config, Device device, IPairBatches training, IPairBatches? validation, string folder, bool resume = false, long batchesPerEpoch = 0, int validationBatches = int.MaxValue, TimeProvider? clock = null,
         ICollective? ranks = null)
     {
@@ -108,6 +110,8 @@ public sealed class Trainer : IDisposable
         {
             _model = new PretrainModel(_store, config.Encoder, config.Model);
             _model.Initialise(config.Seed);
+            // A run that goes on has its weights in its checkpoint; the model that it began with may be gone.
+            if (config.Init.Length > 0 && header is null) _model.Begin(OrthrusModel.Load(config.Init));
             _optimiser = new Optimiser(device, _model.Groups(config.ModelRate, config.ModelDecay, config.HeadRate, config.HeadDecay), config.Optimiser);
             _step = new PretrainStep(_model, _store, config.Step, ranks);
             if (header is not null)

@@ -206,6 +206,35 @@ public sealed class TrainerTests : IDisposable
     }
 
     [Fact]
+    public void A_run_may_begin_with_the_weights_of_another()
+    {
+        string first = Whole(Small with { Steps = 2, MaskedBases = true, MaskedBody = 6 });
+        string model = Path.Combine(first, "checkpoints", "step-00000002.safetensors");
+        var state = SafeTensors.Read(model, out _);
+        // Heads that are the same go along: the masked-base head here, not the contrastive one.
+        var config = Small with { Steps = 2, MaskedBases = true, MaskedBody = 6, HeadLayers = 2, Init = model, Seed = 9 };
+        string folder = Folder("second");
+        using var device = new CpuDevice(1);
+        using (var trainer = Open(config, device, folder))
+        {
+            foreach (var (name, p) in trainer.Model.NamedParameters())
+            {
+                bool same = !name.StartsWith("contrastive_projection_head.", StringComparison.Ordinal);
+                if (p.Value.DType == DType.F32 && p.Shape.Rank == 2) Assert.Equal(same, state.Contains(name) && state[name].ToSingle().SequenceEqual(p.Value.ToArray<float>()));
+            }
+            trainer.Run(new() { StopAt = 1 }, null);
+        }
+        // It goes on without that model, which may be gone.
+        Directory.Delete(first, recursive: true);
+        using (var trainer = Open(config, device, folder, resume: true)) Assert.Equal((TrainEnd.Finished, 2), (trainer.Run(null, null), (int)trainer.Step));
+        Assert.Contains("  init: \"" + model + "\"", File.ReadAllText(Path.Combine(folder, "config.yaml")));
+        Assert.Equal(config, ConfigKeys.Read(new TrainConfig(), "config.yaml", File.ReadAllText(Path.Combine(folder, "config.yaml"))));
+
+        var e = Assert.Throws<CheckpointException>(() => Train(Small with { Init = "random-mamba-6track" }, Folder("third")));
+        Assert.Contains("model.width", e.Message);
+    }
+
+    [Fact]
     public void A_folder_with_a_run_is_not_written_over_and_another_configuration_does_not_go_on()
     {
         string folder = Whole(Small);
