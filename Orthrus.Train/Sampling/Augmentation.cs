@@ -38,6 +38,9 @@ public sealed record Augmentation
     /// <summary>Each view is cut to a window of at most this many nucleotides; 0 does not cut.</summary>
     public int Crop { get; init; }
 
+    /// <summary>Least size of a window: with one above 0 each pair draws its own between this and <see cref="Crop"/>, evenly on a scale of logarithms, so that short sequences are learnt as well.</summary>
+    public int CropLeast { get; init; }
+
     /// <summary>The windows of both views begin at the same share of what can be left away; otherwise each view draws its own.</summary>
     public bool CropTogether { get; init; } = true;
 

@@ -6,7 +6,7 @@ namespace Orthrus.Train;
 /// <summary>What a draw is for: part of its key, so that one transform more or less changes no draw of another.</summary>
 internal enum DrawFor : byte
 {
-    Order = 1, Batches, Partner, CombineUtr, Crop, MaskCds, MaskSplice, DropCds, DropSplice, MaskSequence, MaskAll, Split, Fragment,
+    Order = 1, Batches, Partner, CombineUtr, Crop, MaskCds, MaskSplice, DropCds, DropSplice, MaskSequence, MaskAll, Split, Fragment, CropSize,
 }
 
 /// <summary>

@@ -196,6 +196,7 @@ public sealed class PairSource : IPairBatches, IDisposable
         Require(new[] { a.CombineUtr, a.MaskCds, a.MaskSplice, a.DropCds, a.DropSplice, a.MaskSequence, a.MaskAll }.All(p => p is >= 0 and <= 1), "shares and probabilities are from 0 to 1");
         Require(a.Fragment is > 0 and <= 1, "the share of a fragment is above 0 and at most 1");
         Require(a.Crop >= 0, "a crop has no negative length");
+        Require(a.CropLeast == 0 || (a.CropLeast > 0 && a.CropLeast <= a.Crop), "the least size of a window is from 1 to that of the crop, or 0 for windows of one size");
 
         static void Require(bool right, string rule)
         {

@@ -40,8 +40,9 @@ internal sealed class ViewMaker(CorpusFile corpus, Augmentation how, ulong seed)
         }
         if (how.Crop > 0)
         {
-            first = Crop(first, new Draws(seed, epoch, sample, DrawFor.Crop));
-            second = Crop(second, new Draws(seed, epoch, sample, DrawFor.Crop, how.CropTogether ? 0 : 1));
+            int size = how.CropLeast == 0 ? how.Crop : (int)(how.CropLeast * Math.Pow((double)how.Crop / how.CropLeast, new Draws(seed, epoch, sample, DrawFor.CropSize).Share()));
+            first = Crop(first, size, new Draws(seed, epoch, sample, DrawFor.Crop));
+            second = Crop(second, size, new Draws(seed, epoch, sample, DrawFor.Crop, how.CropTogether ? 0 : 1));
         }
         return (first, second);
     }
@@ -87,12 +88,12 @@ internal sealed class ViewMaker(CorpusFile corpus, Augmentation how, ulong seed)
         return shape.Cut(start, start + length);
     }
 
-    private ViewShape Crop(ViewShape shape, Draws draws)
+    private static ViewShape Crop(ViewShape shape, int size, Draws draws)
     {
-        int spare = shape.Length - how.Crop;
+        int spare = shape.Length - size;
         if (spare <= 0) return shape;
         int start = (int)(draws.Share() * (spare + 1));
-        return shape.Cut(start, start + how.Crop);
+        return shape.Cut(start, start + size);
     }
 
     // The last base of a transcript keeps its mark, wherever the view shows it.

@@ -102,6 +102,7 @@ public static class ConfigKeys
         Int("data.max_length", "transcripts of this length and above are left out", c => c.Pairs.MaxLength, (c, v) => c with { Pairs = c.Pairs with { MaxLength = v } }),
         Augment("fragment", "least share of its length that a view is cut to, drawn up to 1, so that parts resemble the whole; 1 does not cut", a => a.Fragment, (a, v) => a with { Fragment = v }),
         Augment("crop", "windows of at most this many nucleotides; 0 does not cut", a => a.Crop, (a, v) => a with { Crop = v }),
+        Augment("crop_least", "least size of a window, drawn for each pair up to crop, evenly in its logarithm; 0 takes crop for all", a => a.CropLeast, (a, v) => a with { CropLeast = v }),
         Augment("crop_together", "the windows of both views begin at the same share", a => a.CropTogether, (a, v) => a with { CropTogether = v }),
         Augment("combine_utr", "probability that an ortholog gets the UTRs of its partner", a => a.CombineUtr, (a, v) => a with { CombineUtr = v }),
         Augment("utr_of_annotated", "also where the ortholog has UTRs of its own", a => a.UtrOfAnnotated, (a, v) => a with { UtrOfAnnotated = v }),

@@ -289,6 +289,30 @@ public sealed class PairSourceTests : IDisposable
     }
 
     [Fact]
+    public void Windows_may_be_of_every_size_the_same_for_both_views()
+    {
+        var none = Augmentation.None with { BlankUnknownJunctions = false, BlankUnknownCds = false };
+        var options = Options with { Order = BatchOrder.Mixed, Augmentation = none };
+        using var source = PairSource.Of(_corpus, options with { Augmentation = none with { Crop = 64, CropLeast = 4 } });
+        using var plain = PairSource.Of(_corpus, options);
+        List<double> logs = [];
+        for (int step = 0; step < source.BatchesPerEpoch; step++)
+        {
+            var (batch, whole) = (source.Batch(step), plain.Batch(step));
+            for (int row = 0; row < 8; row++)
+            {
+                int size = batch.Lengths[row];
+                Assert.InRange(size, 4, 64);
+                Assert.Equal(Math.Min(size, whole.Lengths[row + 8]), batch.Lengths[row + 8]);
+                logs.Add(Math.Log2(size));
+            }
+        }
+        // Evenly between 2 and 6.
+        Assert.InRange(logs.Average(), 3.7, 4.3);
+        for (int octave = 2; octave < 6; octave++) Assert.InRange(logs.Count(l => l >= octave && l < octave + 1) / (double)logs.Count, 0.15, 0.35);
+    }
+
+    [Fact]
     public void Batches_of_a_length_have_at_most_an_eighth_of_padding_in_their_longer_views()
     {
         using var small = new SmallCorpus();
@@ -416,6 +440,7 @@ public sealed class PairSourceTests : IDisposable
         {
             Options with { Pairs = 0 }, Options with { OrthologWeight = 1.5 }, Options with { Threads = 0 }, Options with { Rank = 4 }, Options with { Nucleotides = 0 },
             Options with { Augmentation = Augmentation.V1 with { MaskCds = -0.1 } }, Options with { Augmentation = Augmentation.V1 with { Crop = -1 } }, Options with { Augmentation = Augmentation.V1 with { Fragment = 0 } },
+            Options with { Augmentation = Augmentation.V1 with { Crop = 10, CropLeast = 11 } }, Options with { Augmentation = Augmentation.V1 with { CropLeast = 5 } },
         })
             Assert.Throws<ArgumentException>(() => PairSource.Of(_corpus, wrong));
         Assert.Contains("too few for a batch of 5,000 pairs", Assert.Throws<InputDataException>(() => PairSource.Of(_corpus, Options with { Pairs = 5000 })).Message);
