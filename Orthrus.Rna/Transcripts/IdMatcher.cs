@@ -7,8 +7,7 @@ namespace Orthrus.Rna;
 internal sealed class IdMatcher<T>
 {
     private readonly Dictionary<string, T> _exact = new(StringComparer.Ordinal);
-    // Identifiers that carry a version, by what they are without; most have none and take no room here.
-    private readonly Dictionary<string, (string Id, int Count)> _versioned = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (string Id, int Count)> _bare = new(StringComparer.Ordinal);
 
     internal int Count => _exact.Count;
 
@@ -18,7 +17,7 @@ internal sealed class IdMatcher<T>
     {
         if (!_exact.TryAdd(id, value)) return false;
         string bare = StableId.WithoutVersion(id);
-        if (bare.Length != id.Length) _versioned[bare] = _versioned.TryGetValue(bare, out var known) ? (known.Id, known.Count + 1) : (id, 1);
+        _bare[bare] = _bare.TryGetValue(bare, out var known) ? (known.Id, known.Count + 1) : (id, 1);
         return true;
     }
 
@@ -28,16 +27,9 @@ internal sealed class IdMatcher<T>
         matched = id;
         if (_exact.TryGetValue(id, out value!)) return true;
         string bare = StableId.WithoutVersion(id);
-        int versions = _versioned.TryGetValue(bare, out var candidate) ? candidate.Count : 0;
-        if (bare.Length != id.Length)
-        {
-            // Two different versions are two different sequences: only the entry without any can be meant.
-            if (versions > 0 || !_exact.TryGetValue(bare, out value!)) return false;
-            matched = bare;
-            return true;
-        }
-        // The entry without version would have been found.
-        if (versions != 1) return false;
+        if (!_bare.TryGetValue(bare, out var candidate) || candidate.Count > 1) return false;
+        // Two different versions are two different sequences.
+        if (bare.Length != id.Length && candidate.Id.Length != bare.Length) return false;
         matched = candidate.Id;
         value = _exact[matched];
         return true;

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Runtime.InteropServices;
 
 namespace Orthrus.Rna;
 
@@ -27,22 +26,16 @@ public sealed class TracksTable
 
     private const string Called = "longest_orf";
 
-    // Numbers of rows, and what they say: a table may have millions, so rows are packed and become objects when they are asked for.
-    private readonly IdMatcher<int> _rows = new();
-    private readonly List<PackedRow> _packed = [];
-    private readonly List<int> _junctions = [];
-    private readonly List<RowNames> _names = [];
+    private readonly IdMatcher<Row> _rows = new();
 
     // Species, genes and groups repeat over the rows: each text is kept once.
     private readonly HashSet<string> _texts = new(StringComparer.Ordinal);
+    private RowNames? _last;
 
     private TracksTable(string path) => Path = path;
 
     /// <summary>What a row says; junctions are positions of the last base of each exon but the last.</summary>
     internal sealed record Row(long Line, (int Start, int End)? Cds, bool CdsKnown, int[]? Junctions, int? Length, RowNames Names, bool CdsCalled);
-
-    // First and number of its junctions in the list of all, -1 where unknown; a CDS from 0 to 0 is none; -1 for no length.
-    private readonly record struct PackedRow(long Line, int CdsStart, int CdsEnd, int FirstJunction, int Junctions, int Length, int Names, bool CdsKnown, bool CdsCalled);
 
     /// <summary>Names and groups of a row, null where NA or without column.</summary>
     internal sealed record RowNames(string? GeneId, string? GeneName, string? Biotype, string? Species, string? HomologyGroup, string? FamilyGroup, string? Split);
@@ -55,24 +48,7 @@ public sealed class TracksTable
 
     internal IEnumerable<string> Ids => _rows.Ids;
 
-    internal bool TryFind(string id, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Row? row, out string matched)
-    {
-        row = null;
-        if (!_rows.TryFind(id, out int number, out matched)) return false;
-        var p = _packed[number];
-        row = new(p.Line, p.CdsEnd > p.CdsStart ? (p.CdsStart, p.CdsEnd) : null, p.CdsKnown, p.Junctions < 0 ? null : [.. CollectionsMarshal.AsSpan(_junctions).Slice(p.FirstJunction, p.Junctions)],
-            p.Length < 0 ? null : p.Length, _names[p.Names], p.CdsCalled);
-        return true;
-    }
-
-    private void Pack(Row row)
-    {
-        // Rows of one gene mostly stand together.
-        if (_names.Count == 0 || _names[^1] != row.Names) _names.Add(row.Names);
-        var (start, end) = row.Cds ?? (0, 0);
-        _packed.Add(new(row.Line, start, end, _junctions.Count, row.Junctions?.Length ?? -1, row.Length ?? -1, _names.Count - 1, row.CdsKnown, row.CdsCalled));
-        if (row.Junctions is not null) _junctions.AddRange(row.Junctions);
-    }
+    internal bool TryFind(string id, out Row row, out string matched) => _rows.TryFind(id, out row, out matched);
 
     /// <summary>Reads a table, plain or gzip.</summary>
     /// <exception cref="InputDataException">A column is missing, a row has another number of columns, a value cannot be read, or an id occurs twice.</exception>
@@ -94,13 +70,12 @@ public sealed class TracksTable
             int count = LineReader.Split(lines.Line, columns);
             if (count != header.Length) throw lines.Error($"{count} columns where the header has {header.Length}", "check that the table is complete and separated by tabs");
             var (cds, cdsKnown) = start < 0 ? (null, false) : Cds(lines, columns, start, end, source);
-            var names = new RowNames(Text(gene), Text(symbol), Text(biotype), Text(species), Text(homology), Text(family), Text(split));
+            var names = table.Shared(new RowNames(Text(gene), Text(symbol), Text(biotype), Text(species), Text(homology), Text(family), Text(split)));
             var row = new Row(lines.LineNumber, cds, cdsKnown, junctions < 0 ? null : Junctions(lines, lines.Line[columns[junctions]]),
                 Length(lines, columns, length), names, cds is not null && Text(source) == Called);
             string name = FastaReader.Text(lines.Line[columns[id]]);
             if (name.Length == 0) throw lines.Error("empty transcript_id", "give each row the identifier of its sequence");
-            if (!table._rows.TryAdd(name, table._packed.Count)) throw lines.Error($"transcript_id {name} occurs twice", "give each transcript one row");
-            table.Pack(row);
+            if (!table._rows.TryAdd(name, row)) throw lines.Error($"transcript_id {name} occurs twice", "give each transcript one row");
         }
         if (table.Count == 0) throw new InputDataException(path, null, "has a header and no rows", "check how it was made");
         table._texts.Clear();
@@ -119,6 +94,9 @@ public sealed class TracksTable
         _texts.Add(text);
         return text;
     }
+
+    // Rows of one gene mostly stand together.
+    private RowNames Shared(RowNames names) => names == _last ? _last : _last = names;
 
     internal static ((int Start, int End)? Cds, bool Known) Cds(LineReader lines, Range[] columns, int startColumn, int endColumn, int sourceColumn)
     {
