@@ -11,7 +11,7 @@ internal sealed class Utf8Pool
     private const int ChunkSize = 1 << 20;
 
     private readonly List<byte[]> _chunks = [];
-    private readonly List<(int Chunk, int Start, int Length)> _items = [];
+    private readonly ChunkedList<(int Chunk, int Start, int Length)> _items = new();
     private string?[] _strings = [];
     private int[] _slots = new int[1024];
     private int[] _hashes = new int[256];

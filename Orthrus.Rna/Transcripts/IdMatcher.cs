@@ -10,7 +10,7 @@ internal sealed class IdMatcher<T> where T : struct
     private const int Several = -1;
 
     private readonly Utf8Pool _exact = new();
-    private readonly List<T> _values = [];
+    private readonly ChunkedList<T> _values = new();
 
     // Identifiers with a version, by what they are without it: the number of the only one, or Several.
     private readonly Utf8Pool _bare = new();

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Runtime.InteropServices;
 
 namespace Orthrus.Rna;
 
@@ -27,14 +26,14 @@ public sealed class TracksTable
 
     private static ReadOnlySpan<byte> Called => "longest_orf"u8;
 
-    private const int JunctionChunk = 1 << 16, NameColumns = 7;
+    private const int JunctionChunk = 1 << 16;
 
     private readonly IdMatcher<Stored> _rows = new();
 
     // Genes, species and groups repeat over the rows, and rows of one gene mostly stand together: each text is kept once, and so are the names of neighbours. A row
-    // refers to NameColumns numbers of texts (-1: not known), and to a count of junctions and the junctions.
+    // refers to them, and to a count of junctions and the junctions.
     private readonly Utf8Pool _texts = new();
-    private readonly List<int> _names = [];
+    private readonly ChunkedList<Names> _names = new();
     private readonly List<int[]> _junctions = [];
     private int _junctionsUsed;
 
@@ -45,6 +44,9 @@ public sealed class TracksTable
 
     /// <summary>Names and groups of a row, null where NA or without column.</summary>
     internal readonly record struct RowNames(string? GeneId, string? GeneName, string? Biotype, string? Species, string? HomologyGroup, string? FamilyGroup, string? Split);
+
+    // Numbers of the texts of RowNames; -1: not known.
+    private readonly record struct Names(int GeneId, int GeneName, int Biotype, int Species, int HomologyGroup, int FamilyGroup, int Split);
 
     // A row as it is kept, without objects: a table of millions stays small.
     private readonly struct Stored
@@ -62,7 +64,7 @@ public sealed class TracksTable
         // -1: not given.
         internal int Length { get; init; }
 
-        // Place of the first of its names, over NameColumns.
+        // Place of its names.
         internal int Names { get; init; }
 
         internal bool CdsKnown { get; init; }
@@ -105,8 +107,7 @@ public sealed class TracksTable
             int count = LineReader.Split(lines.Line, columns);
             if (count != header.Length) throw lines.Error($"{count} columns where the header has {header.Length}", "check that the table is complete and separated by tabs");
             var (cds, cdsKnown) = start < 0 ? (null, false) : Cds(lines, columns, start, end, source);
-            // In the order of RowNames.
-            ReadOnlySpan<int> names = [Text(gene), Text(symbol), Text(biotype), Text(species), Text(homology), Text(family), Text(split)];
+            var names = new Names(Text(gene), Text(symbol), Text(biotype), Text(species), Text(homology), Text(family), Text(split));
             int[]? exons = junctions < 0 ? null : Junctions(lines, lines.Line[columns[junctions]]);
             var row = new Stored
             {
@@ -130,10 +131,10 @@ public sealed class TracksTable
         }
     }
 
-    private int Keep(ReadOnlySpan<int> names)
+    private int Keep(Names names)
     {
-        if (_names.Count == 0 || !CollectionsMarshal.AsSpan(_names)[^NameColumns..].SequenceEqual(names)) _names.AddRange(names);
-        return _names.Count / NameColumns - 1;
+        if (_names.Count == 0 || _names[_names.Count - 1] != names) _names.Add(names);
+        return _names.Count - 1;
     }
 
     private long Keep(int[]? junctions)
@@ -160,14 +161,14 @@ public sealed class TracksTable
             int at = (int)(r.Junctions % JunctionChunk);
             junctions = chunk.AsSpan(at + 1, chunk[at]).ToArray();
         }
-        int first = r.Names * NameColumns;
-        // A gene's name is made anew for each transcript: who reads them needs few at a time. The others are few.
-        var names = new RowNames(Text(0), Text(1), Few(2), Few(3), Text(4), Text(5), Few(6));
+        var n = _names[r.Names];
+        // A gene's name is made anew for each transcript: who reads them needs few at a time. The others are few and kept.
+        var names = new RowNames(Text(n.GeneId), Text(n.GeneName), Few(n.Biotype), Few(n.Species), Text(n.HomologyGroup), Text(n.FamilyGroup), Few(n.Split));
         return new Row(r.Line, r.CdsStart < 0 ? null : (r.CdsStart, r.CdsEnd), r.CdsKnown, junctions, r.Length < 0 ? null : r.Length, names, r.CdsCalled);
 
-        string? Text(int column) => _names[first + column] is >= 0 and var number ? _texts.Text(number) : null;
+        string? Text(int number) => number < 0 ? null : _texts.Text(number);
 
-        string? Few(int column) => _names[first + column] is >= 0 and var number ? _texts[number] : null;
+        string? Few(int number) => number < 0 ? null : _texts[number];
     }
 
     internal static ((int Start, int End)? Cds, bool Known) Cds(LineReader lines, Range[] columns, int startColumn, int endColumn, int sourceColumn)

@@ -7,7 +7,7 @@ namespace Orthrus.Train;
 internal sealed class GeneSets
 {
     // Identifier and symbol are numbers of texts: hundreds of assemblies name their genes alike.
-    private readonly List<(int Species, int Id, int Symbol)> _genes = [];
+    private readonly ChunkedList<(int Species, int Id, int Symbol)> _genes = new();
     private readonly Utf8Pool _texts = new();
     private readonly Dictionary<(int Species, int Id), int> _byKey = [];
     private readonly Dictionary<string, int> _species = new(StringComparer.Ordinal);
@@ -128,7 +128,12 @@ internal sealed class GeneSets
             else Family.Join(first, g);
         }
         var (familyOf, families) = Family.Number(Name);
-        var genes = _genes.Select((g, i) => new CorpusGene(g.Species, _texts.Text(g.Id), _texts.Text(g.Symbol), groupOf[i], familyOf[i])).ToList();
+        var genes = new List<CorpusGene>(Count);
+        for (int g = 0; g < Count; g++)
+        {
+            var (of, id, symbol) = this[g];
+            genes.Add(new CorpusGene(of, id, symbol, groupOf[g], familyOf[g]));
+        }
         int[] order = [.. Enumerable.Range(0, Count).OrderBy(g => groupOf[g]).ThenBy(g => _genes[g].Species)];
         return (genes, order, groups, families);
 
