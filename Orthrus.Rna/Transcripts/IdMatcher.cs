@@ -4,20 +4,32 @@ namespace Orthrus.Rna;
 /// Finds entries by identifier, also where one side carries a version and the other does not (ENST00000263946.3, NM_000546.6), as long as
 /// only one entry can be meant. Identifiers of other kinds are compared as they stand: AT1G01010.1 is an isoform, not a version.
 /// </summary>
-internal sealed class IdMatcher<T>
+/// <remarks>Memory: an identifier takes its UTF-8 and about thirty bytes, one with a version about twice that, and its value.</remarks>
+internal sealed class IdMatcher<T> where T : struct
 {
-    private readonly Dictionary<string, T> _exact = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, (string Id, int Count)> _bare = new(StringComparer.Ordinal);
+    private const int Several = -1;
+
+    private readonly Utf8Pool _exact = new();
+    private readonly ChunkedList<T> _values = new();
+
+    // Identifiers with a version, by what they are without it: the number of the only one, or Several.
+    private readonly Utf8Pool _bare = new();
+    private readonly List<int> _versioned = [];
 
     internal int Count => _exact.Count;
 
-    internal IEnumerable<string> Ids => _exact.Keys;
+    internal IEnumerable<string> Ids => Enumerable.Range(0, Count).Select(_exact.Text);
 
     internal bool TryAdd(string id, T value)
     {
-        if (!_exact.TryAdd(id, value)) return false;
+        int count = Count, number = _exact.Add(id);
+        if (number < count) return false;
+        _values.Add(value);
         string bare = StableId.WithoutVersion(id);
-        _bare[bare] = _bare.TryGetValue(bare, out var known) ? (known.Id, known.Count + 1) : (id, 1);
+        if (bare.Length == id.Length) return true;
+        int place = _bare.Add(bare);
+        if (place == _versioned.Count) _versioned.Add(number);
+        else _versioned[place] = Several;
         return true;
     }
 
@@ -25,13 +37,19 @@ internal sealed class IdMatcher<T>
     internal bool TryFind(string id, out T value, out string matched)
     {
         matched = id;
-        if (_exact.TryGetValue(id, out value!)) return true;
-        string bare = StableId.WithoutVersion(id);
-        if (!_bare.TryGetValue(bare, out var candidate) || candidate.Count > 1) return false;
-        // Two different versions are two different sequences.
-        if (bare.Length != id.Length && candidate.Id.Length != bare.Length) return false;
-        matched = candidate.Id;
-        value = _exact[matched];
+        value = default;
+        int number = _exact.Find(id);
+        if (number < 0)
+        {
+            string bare = StableId.WithoutVersion(id);
+            int place = _bare.Find(bare);
+            // Two different versions are two different sequences; beside them, one without version does not say which it is.
+            if (bare.Length != id.Length) number = place < 0 ? _exact.Find(bare) : -1;
+            else if (place >= 0 && _versioned[place] != Several) number = _versioned[place];
+            if (number < 0) return false;
+            matched = _exact.Text(number);
+        }
+        value = _values[number];
         return true;
     }
 }

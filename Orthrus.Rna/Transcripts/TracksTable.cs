@@ -24,13 +24,18 @@ public sealed class TracksTable
     public static IReadOnlyList<string> Columns { get; } =
         ["transcript_id", "gene_id", "species", "cds_start", "cds_end", "exon_junctions", "homology_group", "gene_symbol", "family_group", "split", "cds_source", "length", "source"];
 
-    private const string Called = "longest_orf";
+    private static ReadOnlySpan<byte> Called => "longest_orf"u8;
 
-    private readonly IdMatcher<Row> _rows = new();
+    private const int JunctionChunk = 1 << 16;
 
-    // Species, genes and groups repeat over the rows: each text is kept once.
-    private readonly HashSet<string> _texts = new(StringComparer.Ordinal);
-    private RowNames? _last;
+    private readonly IdMatcher<Stored> _rows = new();
+
+    // Genes, species and groups repeat over the rows, and rows of one gene mostly stand together: each text is kept once, and so are the names of neighbours. A row
+    // refers to them, and to a count of junctions and the junctions.
+    private readonly Utf8Pool _texts = new();
+    private readonly ChunkedList<Names> _names = new();
+    private readonly List<int[]> _junctions = [];
+    private int _junctionsUsed;
 
     private TracksTable(string path) => Path = path;
 
@@ -38,7 +43,34 @@ public sealed class TracksTable
     internal sealed record Row(long Line, (int Start, int End)? Cds, bool CdsKnown, int[]? Junctions, int? Length, RowNames Names, bool CdsCalled);
 
     /// <summary>Names and groups of a row, null where NA or without column.</summary>
-    internal sealed record RowNames(string? GeneId, string? GeneName, string? Biotype, string? Species, string? HomologyGroup, string? FamilyGroup, string? Split);
+    internal readonly record struct RowNames(string? GeneId, string? GeneName, string? Biotype, string? Species, string? HomologyGroup, string? FamilyGroup, string? Split);
+
+    // Numbers of the texts of RowNames; -1: not known.
+    private readonly record struct Names(int GeneId, int GeneName, int Biotype, int Species, int HomologyGroup, int FamilyGroup, int Split);
+
+    // A row as it is kept, without objects: a table of millions stays small.
+    private readonly struct Stored
+    {
+        internal long Line { get; init; }
+
+        // Chunk times JunctionChunk and place in it; -1: not known.
+        internal long Junctions { get; init; }
+
+        // -1: none.
+        internal int CdsStart { get; init; }
+
+        internal int CdsEnd { get; init; }
+
+        // -1: not given.
+        internal int Length { get; init; }
+
+        // Place of its names.
+        internal int Names { get; init; }
+
+        internal bool CdsKnown { get; init; }
+
+        internal bool CdsCalled { get; init; }
+    }
 
     /// <summary>The file it was read from.</summary>
     public string Path { get; }
@@ -48,7 +80,12 @@ public sealed class TracksTable
 
     internal IEnumerable<string> Ids => _rows.Ids;
 
-    internal bool TryFind(string id, out Row row, out string matched) => _rows.TryFind(id, out row, out matched);
+    internal bool TryFind(string id, out Row row, out string matched)
+    {
+        bool found = _rows.TryFind(id, out var r, out matched);
+        row = found ? Unpacked(r) : null!;
+        return found;
+    }
 
     /// <summary>Reads a table, plain or gzip.</summary>
     /// <exception cref="InputDataException">A column is missing, a row has another number of columns, a value cannot be read, or an id occurs twice.</exception>
@@ -70,33 +107,69 @@ public sealed class TracksTable
             int count = LineReader.Split(lines.Line, columns);
             if (count != header.Length) throw lines.Error($"{count} columns where the header has {header.Length}", "check that the table is complete and separated by tabs");
             var (cds, cdsKnown) = start < 0 ? (null, false) : Cds(lines, columns, start, end, source);
-            var names = table.Shared(new RowNames(Text(gene), Text(symbol), Text(biotype), Text(species), Text(homology), Text(family), Text(split)));
-            var row = new Row(lines.LineNumber, cds, cdsKnown, junctions < 0 ? null : Junctions(lines, lines.Line[columns[junctions]]),
-                Length(lines, columns, length), names, cds is not null && Text(source) == Called);
+            var names = new Names(Text(gene), Text(symbol), Text(biotype), Text(species), Text(homology), Text(family), Text(split));
+            int[]? exons = junctions < 0 ? null : Junctions(lines, lines.Line[columns[junctions]]);
+            var row = new Stored
+            {
+                Line = lines.LineNumber, CdsStart = cds?.Start ?? -1, CdsEnd = cds?.End ?? -1, CdsKnown = cdsKnown, Junctions = table.Keep(exons),
+                Length = Length(lines, columns, length) ?? -1, Names = table.Keep(names), CdsCalled = cds is not null && source >= 0 && lines.Line[columns[source]].SequenceEqual(Called),
+            };
             string name = FastaReader.Text(lines.Line[columns[id]]);
             if (name.Length == 0) throw lines.Error("empty transcript_id", "give each row the identifier of its sequence");
             if (!table._rows.TryAdd(name, row)) throw lines.Error($"transcript_id {name} occurs twice", "give each transcript one row");
         }
         if (table.Count == 0) throw new InputDataException(path, null, "has a header and no rows", "check how it was made");
-        table._texts.Clear();
-        table._texts.TrimExcess();
         return table;
 
         int Find(string name) => Array.IndexOf(header, name);
 
-        string? Text(int column) => table.Shared(Value(lines, columns, column));
+        int Text(int column)
+        {
+            if (column < 0) return -1;
+            var text = lines.Line[columns[column]];
+            return text.IsEmpty || text.SequenceEqual("NA"u8) ? -1 : table._texts.Add(text);
+        }
     }
 
-    private string? Shared(string? text)
+    private int Keep(Names names)
     {
-        if (text is null) return null;
-        if (_texts.TryGetValue(text, out string? known)) return known;
-        _texts.Add(text);
-        return text;
+        if (_names.Count == 0 || _names[_names.Count - 1] != names) _names.Add(names);
+        return _names.Count - 1;
     }
 
-    // Rows of one gene mostly stand together.
-    private RowNames Shared(RowNames names) => names == _last ? _last : _last = names;
+    private long Keep(int[]? junctions)
+    {
+        if (junctions is null) return -1;
+        if (_junctions.Count == 0 || _junctionsUsed + 1 + junctions.Length > _junctions[^1].Length)
+        {
+            _junctions.Add(new int[Math.Max(JunctionChunk, junctions.Length + 1)]);
+            _junctionsUsed = 0;
+        }
+        int at = _junctionsUsed;
+        _junctions[^1][at] = junctions.Length;
+        junctions.CopyTo(_junctions[^1], at + 1);
+        _junctionsUsed += 1 + junctions.Length;
+        return (long)(_junctions.Count - 1) * JunctionChunk + at;
+    }
+
+    private Row Unpacked(in Stored r)
+    {
+        int[]? junctions = null;
+        if (r.Junctions >= 0)
+        {
+            int[] chunk = _junctions[(int)(r.Junctions / JunctionChunk)];
+            int at = (int)(r.Junctions % JunctionChunk);
+            junctions = chunk.AsSpan(at + 1, chunk[at]).ToArray();
+        }
+        var n = _names[r.Names];
+        // A gene's name is made anew for each transcript: who reads them needs few at a time. The others are few and kept.
+        var names = new RowNames(Text(n.GeneId), Text(n.GeneName), Few(n.Biotype), Few(n.Species), Text(n.HomologyGroup), Text(n.FamilyGroup), Few(n.Split));
+        return new Row(r.Line, r.CdsStart < 0 ? null : (r.CdsStart, r.CdsEnd), r.CdsKnown, junctions, r.Length < 0 ? null : r.Length, names, r.CdsCalled);
+
+        string? Text(int number) => number < 0 ? null : _texts.Text(number);
+
+        string? Few(int number) => number < 0 ? null : _texts[number];
+    }
 
     internal static ((int Start, int End)? Cds, bool Known) Cds(LineReader lines, Range[] columns, int startColumn, int endColumn, int sourceColumn)
     {
@@ -132,13 +205,6 @@ public sealed class TracksTable
         return LineReader.TryNumber(lines.Line[columns[column]], out int n) ? n : throw lines.Error("length is not a number:", lines.Line[columns[column]], "give nucleotides, or NA");
     }
 
-    private static string? Value(LineReader lines, Range[] columns, int column)
-    {
-        if (column < 0) return null;
-        var text = lines.Line[columns[column]];
-        return text.IsEmpty || text.SequenceEqual("NA"u8) ? null : FastaReader.Text(text);
-    }
-
     /// <summary>The header line, without line end.</summary>
     public static string HeaderLine => string.Join('\t', Columns);
 
@@ -152,7 +218,7 @@ public sealed class TracksTable
         string cdsSource = transcript.CdsSource switch
         {
             CdsSource.Annotated => "annotated",
-            CdsSource.LongestOrf => Called,
+            CdsSource.LongestOrf => "longest_orf",
             CdsSource.None => "none",
             _ => "NA",
         };

@@ -27,7 +27,7 @@ public abstract class TranscriptSource : IDisposable
 {
     private readonly TranscriptInput _input;
     private readonly RecordFilter _filter;
-    private readonly HashSet<ulong> _seen = [];
+    private readonly SumSet<ulong> _seen = new();
     private bool _read;
     private long _row;
 

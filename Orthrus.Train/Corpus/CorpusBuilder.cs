@@ -113,6 +113,8 @@ public sealed class CorpusBuilder : IDisposable
 
     private void Finish()
     {
+        // Tables and annotations are read and gone; the collector would come for them only after what follows lies on top. Once a corpus, some tens of milliseconds.
+        GC.Collect();
         var read = new List<HomologyTable>();
         foreach (var (paths, relation, role) in new[] { (_options.Homology, _genes.Homology, "homology"), (_options.Families, _genes.Family, "families") })
         {
@@ -131,7 +133,8 @@ public sealed class CorpusBuilder : IDisposable
 
         byte[] splits = [.. _splits];
         bool given = splits.Any(s => s != CorpusSplits.Open);
-        int[] familyOf = [.. Enumerable.Range(0, _writer.Count).Select(t => genes[_writer.GeneOf(t)].Family)];
+        var familyOf = new int[_writer.Count];
+        for (int t = 0; t < familyOf.Length; t++) familyOf[t] = genes[_writer.GeneOf(t)].Family;
         int cut = CorpusSplits.Fill(splits, familyOf, families.Count, _options.Splits, _options.SplitSeed);
         if (cut > 0) _remark($"warning: {cut:N0} families have transcripts in several splits, as the tables say; --new-splits draws splits that cut none");
         long[] parts = [.. Enumerable.Range(0, 3).Select(s => splits.LongCount(x => x == s))];

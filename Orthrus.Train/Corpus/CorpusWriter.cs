@@ -29,16 +29,19 @@ internal sealed class CorpusWriter : IDisposable
     private readonly FileStream _ids;
     private readonly int _header;
     private readonly Sha256 _trackSum = new();
-    private readonly List<long> _offsets = [0], _idOffsets = [0];
-    private readonly List<int> _genes = [], _first = [], _last = [];
-    private readonly List<byte> _flags = [];
-    private readonly HashSet<UInt128> _seen = [];
+    private readonly ChunkedList<long> _offsets = new(), _idOffsets = new();
+    private readonly ChunkedList<int> _genes = new(), _first = new(), _last = new();
+    private readonly ChunkedList<byte> _flags = new();
+    private readonly SumSet<UInt128> _seen = new();
+    private long _nucleotides;
 
     /// <summary>Begins a file.</summary>
     /// <param name="path">The file to make or replace.</param>
     /// <param name="metadataRoom">Bytes that the metadata may take.</param>
     internal CorpusWriter(string path, int metadataRoom)
     {
+        _offsets.Add(0);
+        _idOffsets.Add(0);
         _header = (LeastHeader + metadataRoom + 7) / 8 * 8;
         _file = new BufferedStream(_aside.Create(path), 1 << 20);
         try
@@ -55,7 +58,7 @@ internal sealed class CorpusWriter : IDisposable
 
     internal int Count => _genes.Count;
 
-    internal long Nucleotides => _offsets[^1];
+    internal long Nucleotides => _nucleotides;
 
     /// <summary>True where an identifier was not there before in its species.</summary>
     internal bool IsNew(string species, string id) => _seen.Add(Hash(species, id));
@@ -71,7 +74,7 @@ internal sealed class CorpusWriter : IDisposable
         _file.Write(tracks);
         _trackSum.Append(tracks);
         _ids.Write(Encoding.UTF8.GetBytes(id));
-        _offsets.Add(_offsets[^1] + tracks.Length);
+        _offsets.Add(_nucleotides += tracks.Length);
         _idOffsets.Add(_ids.Position);
         _genes.Add(gene);
         _first.Add(first);
@@ -92,7 +95,7 @@ internal sealed class CorpusWriter : IDisposable
         using var copy = new BinaryReader(_ids, Encoding.UTF8, leaveOpen: true);
         _ids.Position = 0;
         for (int i = 0; i < Count; i++) yield return (Encoding.UTF8.GetString(copy.ReadBytes((int)(_idOffsets[i + 1] - _idOffsets[i]))), _genes[i]);
-        _ids.Position = _idOffsets[^1];
+        _ids.Position = _idOffsets[Count];
     }
 
     /// <summary>Writes the tables and gives the file its name.</summary>
@@ -108,19 +111,20 @@ internal sealed class CorpusWriter : IDisposable
     {
         var place = new int[genes.Count];
         for (int i = 0; i < order.Length; i++) place[order[i]] = i;
-        int[] geneOf = [.. _genes.Select(g => place[g])];
+        var geneOf = new int[Count];
+        for (int i = 0; i < geneOf.Length; i++) geneOf[i] = place[_genes[i]];
         var sorted = order.Select(g => genes[g]).ToArray();
         long[] geneFirst = Firsts(geneOf, genes.Count), groupFirst = Firsts([.. sorted.Select(g => g.Group)], groups.Count);
         var members = new int[Count];
         var next = geneFirst[..^1];
         for (int i = 0; i < geneOf.Length; i++) members[next[geneOf[i]]++] = i;
 
-        long padding = (8 - _offsets[^1] % 8) % 8;
+        long padding = (8 - _nucleotides % 8) % 8;
         Span<byte> zeros = stackalloc byte[(int)padding];
         zeros.Clear();
         _file.Write(zeros);
         _trackSum.Append(zeros);
-        var tensors = new List<(string Name, string Type, long Count, long Bytes)> { (CorpusFormat.Tracks, "U8", _offsets[^1] + padding, _offsets[^1] + padding) };
+        var tensors = new List<(string Name, string Type, long Count, long Bytes)> { (CorpusFormat.Tracks, "U8", _nucleotides + padding, _nucleotides + padding) };
         var sum = new Sha256();
         var names = new (string Name, IReadOnlyList<string> Values)[]
         {
@@ -128,19 +132,19 @@ internal sealed class CorpusWriter : IDisposable
             (CorpusFormat.GroupName, groups), (CorpusFormat.FamilyName, families), (CorpusFormat.SpeciesName, species),
         };
         // By element size, largest first: each tensor is aligned to its elements without gaps.
-        Put(CorpusFormat.Offset, "I64", CollectionsMarshal.AsSpan(_offsets));
+        PutList(CorpusFormat.Offset, "I64", _offsets);
         Put(CorpusFormat.GeneFirst, "I64", geneFirst);
         Put(CorpusFormat.GroupFirst, "I64", groupFirst);
-        Put(CorpusFormat.IdOffset, "I64", CollectionsMarshal.AsSpan(_idOffsets));
+        PutList(CorpusFormat.IdOffset, "I64", _idOffsets);
         foreach (var (name, values) in names) Put(name + "_offset", "I64", Offsets(values));
         Put(CorpusFormat.Member, "I32", members);
         Put(CorpusFormat.Gene, "I32", geneOf);
-        Put(CorpusFormat.FirstMark, "I32", CollectionsMarshal.AsSpan(_first));
-        Put(CorpusFormat.LastMark, "I32", CollectionsMarshal.AsSpan(_last));
+        PutList(CorpusFormat.FirstMark, "I32", _first);
+        PutList(CorpusFormat.LastMark, "I32", _last);
         Put(CorpusFormat.GeneGroup, "I32", sorted.Select(g => g.Group).ToArray());
         Put(CorpusFormat.GeneFamily, "I32", sorted.Select(g => g.Family).ToArray());
         Put(CorpusFormat.GeneSpecies, "I32", sorted.Select(g => g.Species).ToArray());
-        Put(CorpusFormat.Flags, "U8", CollectionsMarshal.AsSpan(_flags));
+        PutList(CorpusFormat.Flags, "U8", _flags);
         Put(CorpusFormat.Split, "U8", splits);
         PutIds();
         foreach (var (name, values) in names) PutText(name + "_text", values);
@@ -161,6 +165,19 @@ internal sealed class CorpusWriter : IDisposable
             _file.Write(bytes);
             sum.Append(bytes);
             tensors.Add((name, type, count, bytes.Length));
+        }
+
+        void PutList<T>(string name, string type, ChunkedList<T> values) where T : unmanaged
+        {
+            long bytes = 0;
+            foreach (var piece in values.Pieces())
+            {
+                var part = MemoryMarshal.AsBytes(piece.Span);
+                _file.Write(part);
+                sum.Append(part);
+                bytes += part.Length;
+            }
+            tensors.Add((name, type, values.Count, bytes));
         }
 
         void PutText(string name, IReadOnlyList<string> values)
@@ -186,7 +203,7 @@ internal sealed class CorpusWriter : IDisposable
                 _file.Write(buffer.AsSpan(0, n));
                 sum.Append(buffer.AsSpan(0, n));
             }
-            tensors.Add((CorpusFormat.IdText, "U8", _idOffsets[^1], _idOffsets[^1]));
+            tensors.Add((CorpusFormat.IdText, "U8", _idOffsets[Count], _idOffsets[Count]));
         }
     }
 

@@ -6,12 +6,13 @@ namespace Orthrus.Train;
 /// <summary>Genes of a corpus that is being built, known by species and identifier, and what joins them.</summary>
 internal sealed class GeneSets
 {
-    private readonly List<(int Species, string Id, string Symbol)> _genes = [];
-    private readonly Dictionary<(int, string), int> _byKey = [];
+    // Identifier and symbol are numbers of texts: hundreds of assemblies name their genes alike.
+    private readonly ChunkedList<(int Species, int Id, int Symbol)> _genes = new();
+    private readonly Utf8Pool _texts = new();
+    private readonly Dictionary<(int Species, int Id), int> _byKey = [];
     private readonly Dictionary<string, int> _species = new(StringComparer.Ordinal);
     private readonly HashSet<string> _transcriptNames = new(StringComparer.Ordinal);
     private readonly HashSet<int> _projected = [];
-    private readonly HashSet<string> _pool = new(StringComparer.Ordinal);
     private Dictionary<string, List<int>>? _byId, _bySymbol;
 
     /// <summary>Who is homologous to whom.</summary>
@@ -27,23 +28,24 @@ internal sealed class GeneSets
     internal List<string> Species => [.. _species.Keys];
 
     /// <summary>A gene: number of its species, identifier, symbol (empty where unknown).</summary>
-    internal (int Species, string Id, string Symbol) this[int gene] => _genes[gene];
+    internal (int Species, string Id, string Symbol) this[int gene] => (_genes[gene].Species, _texts.Text(_genes[gene].Id), _texts.Text(_genes[gene].Symbol));
 
     /// <summary>The gene of this identifier, made where it is new.</summary>
     internal int Gene(string species, string id, string? symbol)
     {
         ref int number = ref CollectionsMarshal.GetValueRefOrAddDefault(_species, species, out bool known);
         if (!known) number = _species.Count - 1;
-        ref int gene = ref CollectionsMarshal.GetValueRefOrAddDefault(_byKey, (number, id), out known);
+        int name = _texts.Add(id);
+        ref int gene = ref CollectionsMarshal.GetValueRefOrAddDefault(_byKey, (number, name), out known);
         if (!known)
         {
             gene = _genes.Count;
-            _genes.Add((number, Pooled(id), Pooled(symbol ?? "")));
+            _genes.Add((number, name, _texts.Add(symbol ?? "")));
             Homology.AddGene();
             Family.AddGene();
             _byId = null;
         }
-        else if (symbol is not null && _genes[gene].Symbol.Length == 0) _genes[gene] = (number, id, symbol);
+        else if (symbol is not null && _texts.Bytes(_genes[gene].Symbol).IsEmpty) _genes[gene] = (number, name, _texts.Add(symbol));
         return gene;
     }
 
@@ -61,7 +63,7 @@ internal sealed class GeneSets
         var annotated = Enumerable.Range(0, Count).Where(g => !_projected.Contains(g)).Select(Homology.SetOf).ToHashSet();
         int[] left = [.. _projected.Where(g => !annotated.Contains(Homology.SetOf(g)))];
         foreach (int gene in left)
-            foreach (int other in Find(_genes[gene].Id, symbolToo: true)) Homology.Join(gene, other);
+            foreach (int other in Find(_texts.Text(_genes[gene].Id), symbolToo: true)) Homology.Join(gene, other);
         return left.Length;
     }
 
@@ -126,19 +128,16 @@ internal sealed class GeneSets
             else Family.Join(first, g);
         }
         var (familyOf, families) = Family.Number(Name);
-        var genes = _genes.Select((g, i) => new CorpusGene(g.Species, g.Id, g.Symbol, groupOf[i], familyOf[i])).ToList();
+        var genes = new List<CorpusGene>(Count);
+        for (int g = 0; g < Count; g++)
+        {
+            var (of, id, symbol) = this[g];
+            genes.Add(new CorpusGene(of, id, symbol, groupOf[g], familyOf[g]));
+        }
         int[] order = [.. Enumerable.Range(0, Count).OrderBy(g => groupOf[g]).ThenBy(g => _genes[g].Species)];
         return (genes, order, groups, families);
 
-        string Name(int gene) => $"{species[_genes[gene].Species]}:{_genes[gene].Id}";
-    }
-
-    // Hundreds of assemblies name their genes alike.
-    private string Pooled(string text)
-    {
-        if (_pool.TryGetValue(text, out string? known)) return known;
-        _pool.Add(text);
-        return text;
+        string Name(int gene) => $"{species[_genes[gene].Species]}:{_texts.Text(_genes[gene].Id)}";
     }
 
     private void Index()
@@ -147,7 +146,7 @@ internal sealed class GeneSets
         _bySymbol = new Dictionary<string, List<int>>(StringComparer.Ordinal);
         for (int g = 0; g < Count; g++)
         {
-            var (_, id, symbol) = _genes[g];
+            var (_, id, symbol) = this[g];
             string bare = StableId.WithoutVersion(id);
             Put(_byId, id, g);
             if (bare.Length != id.Length) Put(_byId, bare, g);

@@ -1,8 +1,9 @@
-using CustomOp;
 using Orthrus.Autograd;
 using Orthrus.PtxSim;
 using Orthrus.Tensor;
 using Orthrus.Tensor.Cuda;
+// By name: an engine that got an operator of this name too has another one.
+using Swish = CustomOp.Swish;
 
 // 1. The check that the engine's own operators pass, for this one: on the CPU, and its CUDA kernels on a simulated GPU, which needs NVRTC but no GPU.
 var op = OpRow.Of<Swish, NoAttr>();

@@ -1,10 +1,10 @@
 using System.Numerics;
 using System.Text.RegularExpressions;
-using CustomOp;
 using Orthrus.PtxSim;
 using Orthrus.Tensor;
 using Orthrus.Tensor.Cuda;
 using Orthrus.TestSupport;
+using Swish = CustomOp.Swish;
 
 namespace Orthrus.Autograd.Tests;
 

@@ -6,8 +6,7 @@ namespace Orthrus.Deployment.Tests;
 [Trait("tier", "long")]
 public class AddAnOpTests
 {
-    // Explicit: it has not passed yet. The copy holds the example CustomOp, whose class has the name of the operator that the page adds.
-    [Fact(Explicit = true)]
+    [Fact]
     public void A_newcomer_who_follows_the_page_has_an_operator_with_kernels()
     {
         if (Shell.Find("bash") is null) Assert.Skip("needs bash");
@@ -24,7 +23,6 @@ public class AddAnOpTests
         Assert.DoesNotContain("ReadSource", op);
         File.WriteAllText(Path.Combine(copy, "Orthrus.Tensor", "Ops", "Swish.cs"), op);
         File.WriteAllText(Path.Combine(copy, "cuda", "swish.cu"), Between(page, "```cuda\n", "```"));
-        foreach (string file in Directory.GetFiles(Path.Combine(copy, "examples", "CustomOp"), "Program.cs")) File.WriteAllText(file, "using Swish = CustomOp.Swish;\n" + File.ReadAllText(file));
         string table = Path.Combine(copy, "Orthrus.Tensor", "Ops", "OpTable.cs"), row = "        OpRow.Of<ReverseSequence, NoAttr>(),\n", rows = File.ReadAllText(table).ReplaceLineEndings("\n");
         Assert.Contains(row, rows);
         File.WriteAllText(table, rows.Replace(row, row + Between(page, "## 3. The row\n\n```csharp\n", "```"), StringComparison.Ordinal));
@@ -34,11 +32,17 @@ public class AddAnOpTests
         // Of the last command's tests those that are about the new operator; the others run as they do without it.
         commands[^1] = commands[^1].Replace("\"tier!=long\"", "\"tier!=long&(DisplayName~swish|DisplayName~static_table)\"", StringComparison.Ordinal);
         var environment = new Dictionary<string, string> { ["DOTNET_CLI_TELEMETRY_OPTOUT"] = "1", ["MSBUILDDISABLENODEREUSE"] = "1" };
+        // The engine, where the operator is, builds under all its rules. What depends on it is as it was, so that its analysers would only take their time again.
+        var engine = Shell.Run("dotnet", ["build", "Orthrus.Tensor", "-c", "Release", "--nologo"], copy, environment, seconds: 600);
+        Assert.True(engine.ExitCode == 0, engine.ToString());
+        Assert.Contains("0 Warning(s)", engine.Output);
+        environment["RunAnalyzers"] = "false";
         List<ShellResult> results = [];
         foreach (string command in commands)
         {
             results.Add(Shell.Run("bash", ["-euo", "pipefail", "-c", command], copy, environment, seconds: 1500));
             Assert.True(results[^1].ExitCode == 0, $"{command}\n{results[^1]}");
+            TestContext.Current.SendDiagnosticMessage($"{results[^1].Elapsed.TotalSeconds:F0} s: {command}");
         }
         Assert.Matches(@"swish +several blocks", results[0].Output);
         Assert.True(File.Exists(Path.Combine(copy, "cuda", "ptx", "swish.f32.70.ptx")));
