@@ -4,7 +4,8 @@ using Orthrus.Tensor;
 
 namespace CustomOp;
 
-/// <summary>y[r, c] = x[r, c] sigmoid(beta[c] x[r, c]): SiLU with a slope per channel (Ramachandran, Zoph and Le 2017).</summary>
+/// <summary>y[r, c] = x[r, c] sigmoid(beta[c] x[r, c]): SiLU with a slope per channel.</summary>
+/// <remarks>x, y (rows, channels), F32, F64 or BF16; beta (channels). Source: Ramachandran, Zoph and Le 2017.</remarks>
 public sealed class Swish : IOp<NoAttr>
 {
     public static string Name => "swish";
