@@ -71,7 +71,8 @@ public sealed class SeveralDevicesTests
         using (var embedder = new Embedder(Model, new EmbedderOptions { Devices = devices }))
         {
             Fault(driver, devices[1]);
-            var e = Assert.Throws<DeviceException>(() => embedder.EmbedAll(Records, r => r).Count());
+            // Enough work that the other device cannot have done it all before this one begins.
+            var e = Assert.Throws<DeviceException>(() => embedder.EmbedAll(Enumerable.Repeat(Records, 10_000).SelectMany(r => r), r => r).Count());
             Assert.StartsWith("sim:1 (H100 SXM, compute 9.0): cu", e.Message);
             Assert.Contains("CUDA_ERROR_ILLEGAL_ADDRESS (700)", e.Message);
             Assert.DoesNotContain('\n', e.Message);
