@@ -7,15 +7,18 @@ using Tensor = Orthrus.Tensor.Tensor;
 
 /// <summary>
 /// Prediction of the codon and splice tracks from the bases: binary cross-entropy at every position of a record, summed, over the sum of the lengths; both
-/// views and both tracks added. Its weight rises from 0 after step 2,000 to 1 at step 6,000. Source: upstream's option predict_splice_codon.
+/// views and both tracks added. Its weight rises from 0, upstream's after step 2,000 to 1 at step 6,000. Source: upstream's option predict_splice_codon.
 /// </summary>
 internal static class SpliceCodon
 {
     /// <summary>Bits of the tracks that are predicted.</summary>
     internal const int CodonBit = 4, SpliceBit = 5;
 
-    /// <summary>Weight of the loss at a step.</summary>
-    internal static double Weight(long step) => Math.Clamp((step - 2000) / 4000.0, 0, 1);
+    /// <summary>Steps between which upstream's weight rises.</summary>
+    internal const int PublishedStart = 2000, PublishedEnd = 6000;
+
+    /// <summary>Part of the loss' weight at a step: 0 up to a step, 1 from another one.</summary>
+    internal static double Ramp(long step, int start, int end) => step >= end ? 1 : Math.Clamp((step - start) / (double)(end - start), 0, 1);
 
     /// <summary>Loss of one track of one view.</summary>
     /// <param name="tape">Where to record.</param>

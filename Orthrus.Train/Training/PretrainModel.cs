@@ -24,6 +24,8 @@ public sealed record PretrainModelOptions
     public int MaskedLanguageClasses { get; init; } = 4;
     /// <summary>Heads that predict the splice and codon tracks from the bases; the encoder then has 4 tracks.</summary>
     public bool SpliceCodon { get; init; }
+    /// <summary>Letters of the words whose shares a linear head reads from embeddings; 0 for no such head.</summary>
+    public int KmerLetters { get; init; }
 }
 
 /// <summary>Encoder and heads of a pre-training run, under the names of upstream's training checkpoints.</summary>
@@ -42,9 +44,10 @@ public sealed class PretrainModel : Module
         else if (options.Contrastive) ContrastiveHead = new(store, head);
         if (options.MaskedLanguageBody > 0) SequenceHead = new(store, config.DModel, options.MaskedLanguageBody, options.MaskedLanguageClasses);
         if (options.SpliceCodon) (SpliceHead, CodonHead) = (new(store, config.DModel, HeadBody(options), 1), new(store, config.DModel, HeadBody(options), 1));
+        if (options.KmerLetters > 0) KmerHead = new(store, new(config.DModel, DOut: KmerShares.Words(options.KmerLetters), Layers: 1, Norm: HeadNorm.Identity, BiasOut: true));
         _heads = [.. new (string, Module?)[]
         {
-            ("contrastive_projection_head", ContrastiveHead), ("", DualHeads), ("sequence_head", SequenceHead), ("splice_head", SpliceHead), ("codon_head", CodonHead),
+            ("contrastive_projection_head", ContrastiveHead), ("", DualHeads), ("sequence_head", SequenceHead), ("splice_head", SpliceHead), ("codon_head", CodonHead), ("kmer_head", KmerHead),
         }.Where(h => h.Item2 is not null).Select(h => (h.Item1, h.Item2!))];
     }
 
@@ -62,6 +65,8 @@ public sealed class PretrainModel : Module
     public PositionHead? SpliceHead { get; }
     /// <summary>Head of the codon track, or null.</summary>
     public PositionHead? CodonHead { get; }
+    /// <summary>Linear head of the shares of words, on pooled vectors, or null.</summary>
+    public ProjectionHead? KmerHead { get; }
 
     /// <inheritdoc/>
     public override void Visit(ParameterVisitor visitor)

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.InteropServices;
 using Orthrus.Autograd;
 using Orthrus.Mamba;
@@ -63,7 +64,7 @@ internal sealed class PretrainStep : IDisposable
         internal readonly List<Variable> Outputs = [];
         internal readonly List<Tensor> Cotangents = [];
         internal (Variable Z0, Variable Z1)[] Projections = [];
-        internal double MaskedLanguage, SpliceCodon;
+        internal double MaskedLanguage, SpliceCodon, Kmers;
         /// <summary>Pairs of the batch that this process encodes.</summary>
         internal int[] Pairs = [];
     }
@@ -139,7 +140,7 @@ internal sealed class PretrainStep : IDisposable
     /// <summary>Which batches, and which pairs of them, this process works on.</summary>
     private int[] Divide(IReadOnlyList<TrainBatch> batches)
     {
-        foreach (var (rank, batch) in _ranks.Zip(batches)) (rank.Pairs, rank.MaskedLanguage, rank.SpliceCodon) = ([.. Enumerable.Range(0, batch.Pairs.Pairs)], 0, 0);
+        foreach (var (rank, batch) in _ranks.Zip(batches)) (rank.Pairs, rank.MaskedLanguage, rank.SpliceCodon, rank.Kmers) = ([.. Enumerable.Range(0, batch.Pairs.Pairs)], 0, 0, 0);
         _headsRepeated = _processes is not null && batches.Count == 1;
         if (_headsRepeated) _ranks[0].Pairs = RankShare.Pairs(batches[0].Pairs.Lengths, _processes!.Ranks)[_processes.Rank];
         int[] all = [.. Enumerable.Range(0, batches.Count)];
@@ -210,7 +211,9 @@ internal sealed class PretrainStep : IDisposable
         InWork = (rows.Numbers, batch.Pairs.Pairs);
         var (tracks, lengths) = Upload(scope, rows);
         var y = _model.Encoder.Forward(tape, tracks, lengths);
-        rank.Groups.Add((rows.Numbers, tape.Apply<MaskedMeanPool, NoAttr>([y, tape.Constant(lengths)])));
+        var reps = tape.Apply<MaskedMeanPool, NoAttr>([y, tape.Constant(lengths)]);
+        rank.Groups.Add((rows.Numbers, reps));
+        if (_model.KmerHead is { } words) KmerLoss(scope, rank, words.Forward(tape, reps, training: true), rows, batch, weights.Kmers * share);
         if (!AtPositions) return;
         int n = rows.Numbers.Length / 2;
         y = tape.Cast(y, _dtype);
@@ -233,6 +236,17 @@ internal sealed class PretrainStep : IDisposable
         rank.Outputs.Add(sum);
         rank.Cotangents.Add(scope.Scalar(count == 0 ? 0 : weight / count, logits.DType));
         if (count > 0) rank.MaskedLanguage += sum.Value.ToDoubles()[0] / count;
+    }
+
+    private static void KmerLoss(Scope scope, Rank rank, Variable shares, EncoderRows part, TrainBatch whole, double weight)
+    {
+        int words = shares.Shape[1];
+        var target = scope.Reals(KmerShares.Of(part.Tracks, part.Lengths, BitOperations.Log2((uint)words) / 2), shares.Shape, shares.DType);
+        double count = (double)whole.Pairs.Lengths.Length * words;
+        var sum = rank.Encoder.Apply<Mse, Mse.Attr>([shares, rank.Encoder.Constant(target)], new(Reduction.Sum));
+        rank.Outputs.Add(sum);
+        rank.Cotangents.Add(scope.Scalar(weight / count, shares.DType));
+        rank.Kmers += sum.Value.ToDoubles()[0] / count;
     }
 
     private void SpliceCodonLoss(Scope scope, Rank rank, Variable rows, Variable valid, EncoderRows part, TrainBatch whole, int view, double weight)
@@ -356,9 +370,9 @@ internal sealed class PretrainStep : IDisposable
     private StepLosses Sum(ContrastiveResult[][] contrastive, int ranks, in LossWeights weights)
     {
         var totals = new double[ranks];
-        SumAtPositions(ranks);
+        SumBesideContrast(ranks);
         var heads = new double[_heads.Length];
-        double masked = 0, tracks = 0, accuracy = 0, positive = 0, negative = 0;
+        double masked = 0, tracks = 0, words = 0, accuracy = 0, positive = 0, negative = 0;
         for (int r = 0; r < ranks; r++)
         {
             for (int h = 0; h < heads.Length; h++)
@@ -366,9 +380,10 @@ internal sealed class PretrainStep : IDisposable
                 heads[h] += contrastive[h][r].Loss / ranks;
                 totals[r] += weights.Contrastive * contrastive[h][r].Loss;
             }
-            totals[r] += weights.MaskedLanguage * _ranks[r].MaskedLanguage + weights.SpliceCodon * _ranks[r].SpliceCodon;
+            totals[r] += weights.MaskedLanguage * _ranks[r].MaskedLanguage + weights.SpliceCodon * _ranks[r].SpliceCodon + weights.Kmers * _ranks[r].Kmers;
             masked += _ranks[r].MaskedLanguage / ranks;
             tracks += _ranks[r].SpliceCodon / ranks;
+            words += _ranks[r].Kmers / ranks;
             if (heads.Length == 0) continue;
             accuracy += contrastive[0][r].Accuracy / ranks;
             positive += contrastive[0][r].PositiveSimilarity / ranks;
@@ -376,17 +391,17 @@ internal sealed class PretrainStep : IDisposable
         }
         return new()
         {
-            Total = totals.Sum() / ranks, Contrastive = heads, MaskedLanguage = masked, SpliceCodon = tracks, Ranks = totals,
+            Total = totals.Sum() / ranks, Contrastive = heads, MaskedLanguage = masked, SpliceCodon = tracks, Kmers = words, Ranks = totals,
             Accuracy = accuracy, PositiveSimilarity = positive, NegativeSimilarity = negative,
         };
     }
 
-    /// <summary>Losses at positions of virtual ranks and pairs that other processes have.</summary>
-    private void SumAtPositions(int ranks)
+    /// <summary>Losses of single views, of virtual ranks and pairs that other processes have.</summary>
+    private void SumBesideContrast(int ranks)
     {
-        if (_processes is null || !AtPositions) return;
-        double[] sums = _processes.Sum([.. _ranks.Take(ranks).SelectMany(r => new[] { r.MaskedLanguage, r.SpliceCodon })]);
-        for (int r = 0; r < ranks; r++) (_ranks[r].MaskedLanguage, _ranks[r].SpliceCodon) = (sums[2 * r], sums[2 * r + 1]);
+        if (_processes is null || !AtPositions && _model.KmerHead is null) return;
+        double[] sums = _processes.Sum([.. _ranks.Take(ranks).SelectMany(r => new[] { r.MaskedLanguage, r.SpliceCodon, r.Kmers })]);
+        for (int r = 0; r < ranks; r++) (_ranks[r].MaskedLanguage, _ranks[r].SpliceCodon, _ranks[r].Kmers) = (sums[3 * r], sums[3 * r + 1], sums[3 * r + 2]);
     }
 
     /// <summary>Frees tapes.</summary>

@@ -44,6 +44,11 @@ public static class ConfigKeys
         Real("loss.masked_end", "and after weight_steps", c => c.MaskedEnd, (c, v) => c with { MaskedEnd = v }),
         Int("loss.weight_steps", "steps over which the weights move", c => c.WeightSteps, (c, v) => c with { WeightSteps = v }),
         Flag("loss.splice_codon", "predict splice and codon tracks from the bases", c => c.SpliceCodon, (c, v) => c with { SpliceCodon = v }),
+        Real("loss.splice_codon_weight", "weight of that loss after its ramp", c => c.SpliceCodonWeight, (c, v) => c with { SpliceCodonWeight = v }),
+        Int("loss.splice_codon_start", "step from which its weight rises from 0, as upstream's", c => c.SpliceCodonStart, (c, v) => c with { SpliceCodonStart = v }),
+        Int("loss.splice_codon_end", "step from which it is reached; the same as splice_codon_start for no ramp", c => c.SpliceCodonEnd, (c, v) => c with { SpliceCodonEnd = v }),
+        Int("loss.kmers", "letters of the words whose shares in a view its embedding is to tell, by one linear layer; 0 for no such loss", c => c.KmerLetters, (c, v) => c with { KmerLetters = v }),
+        Real("loss.kmers_weight", "weight of that loss", c => c.KmerWeight, (c, v) => c with { KmerWeight = v }),
 
         Real("masking.probability", "of a position to be masked for the masked-base loss", c => c.MaskProbability, (c, v) => c with { MaskProbability = v }),
         Real("masking.reconstruct_unmasked", "probability of an unmasked position to enter that loss", c => c.ReconstructUnmasked, (c, v) => c with { ReconstructUnmasked = v }),

@@ -30,7 +30,7 @@ public sealed class SharedStepTests : IDisposable
         TrainBatch[] all = [.. Enumerable.Range(0, batches).Select(b => TrainBatch.Of(new Families(24, pairs + b).Batch(b), model.MaskedLanguageBody > 0 ? new() : null, 9, b))];
         // Twice, as a step of two batches has it.
         double total = 0;
-        for (int a = 0; a < 2; a++) total += step.Run(all, new(1, 0.5, 0), 0.5).Total;
+        for (int a = 0; a < 2; a++) total += step.Run(all, new(1, 0.5, 0, 0.7), 0.5).Total;
         step.Reduce();
         var result = m.NamedParameters().Where(p => p.Value.IsBuffer || !p.Value.Grad.IsNone)
             .ToDictionary(p => p.Key, p => p.Value.Value.DType == DType.I64 ? [.. p.Value.Value.ToArray<long>().Select(v => (double)v)] : (p.Value.IsBuffer ? p.Value.Value : p.Value.Grad).ToDoubles());
@@ -50,7 +50,7 @@ public sealed class SharedStepTests : IDisposable
     public static TheoryData<string, int, int, int> Shares()
     {
         var rows = new TheoryData<string, int, int, int>();
-        foreach (string kind in new[] { "one head", "two heads", "in parts", "weights of similarity" })
+        foreach (string kind in new[] { "one head", "two heads", "in parts", "weights of similarity", "words" })
             foreach (int ranks in new[] { 2, 3, 4 }) rows.Add(kind, ranks, 1, 6);
         // More ranks than pairs: some have none.
         rows.Add("one head", 4, 1, 3);
@@ -64,7 +64,7 @@ public sealed class SharedStepTests : IDisposable
     [Theory, MemberData(nameof(Shares))]
     public void The_gradient_is_that_of_one_process(string kind, int ranks, int batches, int pairs)
     {
-        var model = new PretrainModelOptions { HeadBody = 16, HeadOut = 8, Dual = kind == "two heads", MaskedLanguageBody = kind == "masked bases" ? 16 : 0 };
+        var model = new PretrainModelOptions { HeadBody = 16, HeadOut = 8, Dual = kind == "two heads", MaskedLanguageBody = kind == "masked bases" ? 16 : 0, KmerLetters = kind == "words" ? 2 : 0 };
         var options = new PretrainStepOptions
         {
             MicroPairs = kind == "in parts" ? 2 : 0, Gather = kind == "own rank" ? GatherGradient.OwnRank : GatherGradient.Exact,

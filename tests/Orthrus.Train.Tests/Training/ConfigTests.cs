@@ -74,6 +74,8 @@ public class ConfigTests
     [InlineData("model.tracks", "5")]
     [InlineData("loss.contrastive", "false")]
     [InlineData("loss.splice_codon", "true")]
+    [InlineData("loss.splice_codon_end", "1000")]
+    [InlineData("loss.kmers", "7")]
     [InlineData("data.pairs", "1")]
     [InlineData("run.accumulate", "0")]
     [InlineData("optimiser.ema", "1")]

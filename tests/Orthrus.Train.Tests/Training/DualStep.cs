@@ -108,6 +108,13 @@ internal sealed class DualStep<R>(MambaConfig config, Func<string, Field<R>> wei
         Field<R> z0 = Project(rep.Rows(0, n), head), z1 = Project(rep.Rows(n, n), head);
         var w = new Field<R>([.. batch.Pairs.Kinds.Select(k => R.From(pairs.Of(k)))], new Shape(n));
         R loss = R.From(weights.Contrastive) * Apply<Dcl, Dcl.Attr>(new(options.Tau, options.Form), z0, z1, null, null, w)[0].Values[0];
+        if (weights.Kmers > 0)
+        {
+            const string words = "kmer_head.layers.0.";
+            var shares = Linear(rep, weight(words + "weight"), words + "bias");
+            double[] target = KmerShares.Of(batch.Tracks, batch.Pairs.Lengths, 2);
+            loss += R.From(weights.Kmers) * Apply<Mse, Mse.Attr>(new(Reduction.Mean), shares, new Field<R>([.. target.Select(R.From)], shares.Shape))[0].Values[0];
+        }
         if (batch.Labels is null) return loss;
         for (int view = 0; view < 2; view++)
         {
@@ -127,14 +134,15 @@ public class WholeStepGradientTests
     [InlineData("sum_of_logs", false)]
     [InlineData("joint", false)]
     [InlineData("sum_of_logs", true)]
-    public void The_gradient_of_a_whole_step_is_the_derivative_by_dual_numbers(string form, bool masked)
+    [InlineData("sum_of_logs", true, true)]
+    public void The_gradient_of_a_whole_step_is_the_derivative_by_dual_numbers(string form, bool masked, bool words = false)
     {
         var config = new MambaConfig(8, 2, 6);
         var options = new PretrainStepOptions { Contrastive = new() { Tau = 0.3, Form = form == "joint" ? Dcl.Form.Joint : Dcl.Form.SumOfLogs }, PairWeights = new(0.5, 1, 0.8) };
-        var weights = new LossWeights(0.7, masked ? 0.4 : 0, 0);
+        var weights = new LossWeights(0.7, masked ? 0.4 : 0, 0, words ? 0.6 : 0);
         using var device = new CpuDevice(1);
         using var store = new ParameterStore(device, DType.F64);
-        var model = new PretrainModel(store, config, new() { HeadBody = 8, HeadOut = 6, MaskedLanguageBody = masked ? 8 : 0 });
+        var model = new PretrainModel(store, config, new() { HeadBody = 8, HeadOut = 6, MaskedLanguageBody = masked ? 8 : 0, KmerLetters = words ? 2 : 0 });
         model.Initialise(11);
         var batch = TrainBatch.Of(new Families(9, 4, exon: 5).Batch(2), masked ? new MaskedLanguageOptions { MaskProbability = 0.4 } : null, 3, 2);
         using var step = new PretrainStep(model, store, options);

@@ -246,7 +246,8 @@ public class LossGoldenTests
             }
         }
         run.Matches(c.Outputs["loss"], [total]);
-        Assert.Equal([0, 0, 0.25, 1, 1], new long[] { 0, 2000, 3000, 6000, 9000 }.Select(SpliceCodon.Weight));
+        Assert.Equal([0, 0, 0.25, 1, 1], new long[] { 0, 2000, 3000, 6000, 9000 }.Select(s => SpliceCodon.Ramp(s, SpliceCodon.PublishedStart, SpliceCodon.PublishedEnd)));
+        Assert.Equal([1, 1], new long[] { 0, 5 }.Select(s => SpliceCodon.Ramp(s, 0, 0)));
     }
 
     [Theory, MemberData(nameof(Mlm), "loss_weight_schedule")]

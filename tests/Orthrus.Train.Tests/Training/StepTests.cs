@@ -21,7 +21,7 @@ public class StepTests
             m.Initialise(3);
             using var step = new PretrainStep(m, store, options);
             var batch = TrainBatch.Of(new Families(24, pairs, exon).Batch(0), model?.MaskedLanguageBody > 0 ? new() : null, 9, 0);
-            var losses = step.Run([batch], new(1, 0.5, 0));
+            var losses = step.Run([batch], new(1, 0.5, 0, 0.7));
             return (losses, m.NamedParameters().Where(p => !p.Value.Grad.IsNone).ToDictionary(p => p.Key, p => p.Value.Grad.ToDoubles()), device.PeakBytes);
         }
     }
@@ -42,11 +42,13 @@ public class StepTests
     [InlineData(4)]
     public void The_gradient_of_parts_is_that_of_the_whole(int part)
     {
-        var whole = Run(new CpuDevice(1), DType.F64, new());
-        var parts = Run(new CpuDevice(1), DType.F64, new() { MicroPairs = part });
+        var model = Model with { KmerLetters = 2 };
+        var whole = Run(new CpuDevice(1), DType.F64, new(), model);
+        var parts = Run(new CpuDevice(1), DType.F64, new() { MicroPairs = part }, model);
         Assert.Equal(whole.Losses.Total, parts.Losses.Total, 1e-11);
+        Assert.Equal(whole.Losses.Kmers, parts.Losses.Kmers, 1e-11);
         Close(parts.Gradients, whole.Gradients, 1e-11);
-        var single = Run(new CpuDevice(1), DType.F32, new() { MicroPairs = part });
+        var single = Run(new CpuDevice(1), DType.F32, new() { MicroPairs = part }, model);
         Close(single.Gradients, whole.Gradients, 2e-4);
     }
 
@@ -147,6 +149,21 @@ public class StepTests
         }
         double[] cpu = Losses(new CpuDevice(1)), sim = Losses(SimDriver.Open());
         for (int i = 0; i < cpu.Length; i++) Assert.Equal(cpu[i], sim[i], 1e-3 * Math.Max(1, Math.Abs(cpu[i])));
+    }
+
+    [Fact]
+    public void Shares_of_words_are_counted_by_position_and_scaled_to_chance()
+    {
+        // A, C, G, T are the bits 1, 2, 4, 8; codon and splice marks do not matter, a cleared base interrupts. ACACA, AC-AC, G.
+        byte[] tracks = [17, 2, 1, 34, 1, 1, 2, 0, 1, 2, 4, 0, 0, 0, 0];
+        double[] shares = KmerShares.Of(tracks, [5, 5, 1], 2);
+        var want = new double[3 * 16];
+        // AC is word 1, CA word 4; four positions, sixteen words.
+        (want[1], want[4]) = (2 * 16 / 4.0, 2 * 16 / 4.0);
+        want[16 + 1] = 2 * 16 / 4.0;
+        Assert.Equal(want, shares);
+        // Words of one letter in the order of the alphabet.
+        Assert.Equal([3 * 4 / 5.0, 2 * 4 / 5.0, 0, 0, 2 * 4 / 5.0, 2 * 4 / 5.0, 0, 0, 0, 0, 4, 0], KmerShares.Of(tracks, [5, 5, 1], 1));
     }
 
     [Fact]
