@@ -54,8 +54,8 @@ internal static class ConvertVerb
             }
             host.Error.WriteLine($"{loaded.Name}: {loaded.Config.DModel} x {loaded.Config.NLayer}, {loaded.Config.NTracks} tracks, {loaded.ParameterCount:N0} parameters -> {path}");
             var heads = loaded.DescribeHeads();
-            string[] left = single ? [] : [.. heads.Where(h => h.Name != "sequence_head").Select(h => h.Name)];
-            if (left.Length > 0) host.Error.WriteLine($"  left out, the published form has no place for them: {string.Join(", ", left)} (a .safetensors or .ckpt file keeps them)");
+            string[] left = single && !lightning ? [] : [.. heads.Select(h => h.Name).Where(name => lightning ? name == "word_head" : name != "sequence_head")];
+            if (left.Length > 0) host.Error.WriteLine($"  left out, the published form has no place for them: {string.Join(", ", left)} (a .safetensors file keeps them)");
             return ExitCode.Done;
         });
         return command;

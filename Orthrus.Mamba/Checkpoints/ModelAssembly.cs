@@ -10,10 +10,15 @@ internal static class ModelAssembly
 
     /// <summary>First components of head names; everything else beside the encoder is refused.</summary>
     internal static readonly string[] HeadPrefixes =
-        ["projection_head.", "contrastive_projection_head.", "splice_self_head.", "ortho_head.", "sequence_head.", "splice_head.", "codon_head.", "kmer_head."];
+        ["projection_head.", "contrastive_projection_head.", "splice_self_head.", "ortho_head.", "sequence_head.", "splice_head.", "codon_head.", OwnHead];
+
+    private const string OwnHead = "word_head.";
 
     /// <summary>Entries of a configuration, or of a safetensors file's metadata, that say how a bidirectional encoder joins its directions.</summary>
     internal const string Bidirectional = "bidirectional", BidirectionalStrategyName = "bidirectional_strategy", BidirectionalTie = "bidirectional_weight_tie";
+
+    /// <summary>Of a head that upstream does not have.</summary>
+    internal static bool IsOwn(string name) => name.StartsWith(OwnHead, StringComparison.Ordinal);
 
     internal static bool IsHead(string name) => HeadPrefixes.Any(p => name.StartsWith(p, StringComparison.Ordinal));
 

@@ -4,7 +4,7 @@ using Orthrus.Tensor;
 namespace Orthrus.Mamba;
 
 /// <summary>A head that a checkpoint holds, as its tensors describe it.</summary>
-/// <param name="Name">"projection_head", "contrastive_projection_head", "splice_self_head", "ortho_head", "sequence_head", "splice_head", "codon_head" or "kmer_head".</param>
+/// <param name="Name">"projection_head", "contrastive_projection_head", "splice_self_head", "ortho_head", "sequence_head", "splice_head", "codon_head" or "word_head".</param>
 /// <param name="PerPosition">Works on every position (B, L, D) rather than on pooled vectors (B, D).</param>
 /// <param name="DIn">Width of its input.</param>
 /// <param name="Body">Width of its hidden layers; 0 for a single linear layer.</param>

@@ -25,7 +25,11 @@ public sealed record PretrainModelOptions
     /// <summary>Heads that predict the splice and codon tracks from the bases; the encoder then has 4 tracks.</summary>
     public bool SpliceCodon { get; init; }
     /// <summary>Letters of the words whose shares a linear head reads from embeddings; 0 for no such head.</summary>
-    public int KmerLetters { get; init; }
+    public int WordLetters { get; init; }
+    /// <summary>That head reads the shares of codons in frame too; the encoder then has 6 tracks.</summary>
+    public bool WordCodons { get; init; }
+
+    internal WordShares Words => new(WordLetters, WordCodons);
 }
 
 /// <summary>Encoder and heads of a pre-training run, under the names of upstream's training checkpoints.</summary>
@@ -44,10 +48,12 @@ public sealed class PretrainModel : Module
         else if (options.Contrastive) ContrastiveHead = new(store, head);
         if (options.MaskedLanguageBody > 0) SequenceHead = new(store, config.DModel, options.MaskedLanguageBody, options.MaskedLanguageClasses);
         if (options.SpliceCodon) (SpliceHead, CodonHead) = (new(store, config.DModel, HeadBody(options), 1), new(store, config.DModel, HeadBody(options), 1));
-        if (options.KmerLetters > 0) KmerHead = new(store, new(config.DModel, DOut: KmerShares.Words(options.KmerLetters), Layers: 1, Norm: HeadNorm.Identity, BiasOut: true));
+        if (options.WordCodons && config.NTracks != 6) throw new ArgumentException("codons are read in the frame of the codon track: the encoder must have 6 tracks");
+        Words = options.Words;
+        if (Words.Count > 0) WordHead = new(store, new(config.DModel, DOut: Words.Count, Layers: 1, Norm: HeadNorm.Identity, BiasOut: true));
         _heads = [.. new (string, Module?)[]
         {
-            ("contrastive_projection_head", ContrastiveHead), ("", DualHeads), ("sequence_head", SequenceHead), ("splice_head", SpliceHead), ("codon_head", CodonHead), ("kmer_head", KmerHead),
+            ("contrastive_projection_head", ContrastiveHead), ("", DualHeads), ("sequence_head", SequenceHead), ("splice_head", SpliceHead), ("codon_head", CodonHead), ("word_head", WordHead),
         }.Where(h => h.Item2 is not null).Select(h => (h.Item1, h.Item2!))];
     }
 
@@ -66,7 +72,9 @@ public sealed class PretrainModel : Module
     /// <summary>Head of the codon track, or null.</summary>
     public PositionHead? CodonHead { get; }
     /// <summary>Linear head of the shares of words, on pooled vectors, or null.</summary>
-    public ProjectionHead? KmerHead { get; }
+    public ProjectionHead? WordHead { get; }
+    /// <summary>What that head is to tell.</summary>
+    internal WordShares Words { get; }
 
     /// <inheritdoc/>
     public override void Visit(ParameterVisitor visitor)

@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.InteropServices;
 using Orthrus.Autograd;
 using Orthrus.Mamba;
@@ -64,7 +63,7 @@ internal sealed class PretrainStep : IDisposable
         internal readonly List<Variable> Outputs = [];
         internal readonly List<Tensor> Cotangents = [];
         internal (Variable Z0, Variable Z1)[] Projections = [];
-        internal double MaskedLanguage, SpliceCodon, Kmers;
+        internal double MaskedLanguage, SpliceCodon, Words;
         /// <summary>Pairs of the batch that this process encodes.</summary>
         internal int[] Pairs = [];
     }
@@ -140,7 +139,7 @@ internal sealed class PretrainStep : IDisposable
     /// <summary>Which batches, and which pairs of them, this process works on.</summary>
     private int[] Divide(IReadOnlyList<TrainBatch> batches)
     {
-        foreach (var (rank, batch) in _ranks.Zip(batches)) (rank.Pairs, rank.MaskedLanguage, rank.SpliceCodon, rank.Kmers) = ([.. Enumerable.Range(0, batch.Pairs.Pairs)], 0, 0, 0);
+        foreach (var (rank, batch) in _ranks.Zip(batches)) (rank.Pairs, rank.MaskedLanguage, rank.SpliceCodon, rank.Words) = ([.. Enumerable.Range(0, batch.Pairs.Pairs)], 0, 0, 0);
         _headsRepeated = _processes is not null && batches.Count == 1;
         if (_headsRepeated) _ranks[0].Pairs = RankShare.Pairs(batches[0].Pairs.Lengths, _processes!.Ranks)[_processes.Rank];
         int[] all = [.. Enumerable.Range(0, batches.Count)];
@@ -213,7 +212,7 @@ internal sealed class PretrainStep : IDisposable
         var y = _model.Encoder.Forward(tape, tracks, lengths);
         var reps = tape.Apply<MaskedMeanPool, NoAttr>([y, tape.Constant(lengths)]);
         rank.Groups.Add((rows.Numbers, reps));
-        if (_model.KmerHead is { } words) KmerLoss(scope, rank, words.Forward(tape, reps, training: true), rows, batch, weights.Kmers * share);
+        if (_model.WordHead is { } words) WordLoss(scope, rank, words.Forward(tape, reps, training: true), rows, batch, weights.Words * share);
         if (!AtPositions) return;
         int n = rows.Numbers.Length / 2;
         y = tape.Cast(y, _dtype);
@@ -238,15 +237,14 @@ internal sealed class PretrainStep : IDisposable
         if (count > 0) rank.MaskedLanguage += sum.Value.ToDoubles()[0] / count;
     }
 
-    private static void KmerLoss(Scope scope, Rank rank, Variable shares, EncoderRows part, TrainBatch whole, double weight)
+    private void WordLoss(Scope scope, Rank rank, Variable shares, EncoderRows part, TrainBatch whole, double weight)
     {
-        int words = shares.Shape[1];
-        var target = scope.Reals(KmerShares.Of(part.Tracks, part.Lengths, BitOperations.Log2((uint)words) / 2), shares.Shape, shares.DType);
-        double count = (double)whole.Pairs.Lengths.Length * words;
+        var target = scope.Reals(_model.Words.Of(part.Tracks, part.Lengths), shares.Shape, shares.DType);
+        double count = (double)whole.Pairs.Lengths.Length * _model.Words.Count;
         var sum = rank.Encoder.Apply<Mse, Mse.Attr>([shares, rank.Encoder.Constant(target)], new(Reduction.Sum));
         rank.Outputs.Add(sum);
         rank.Cotangents.Add(scope.Scalar(weight / count, shares.DType));
-        rank.Kmers += sum.Value.ToDoubles()[0] / count;
+        rank.Words += sum.Value.ToDoubles()[0] / count;
     }
 
     private void SpliceCodonLoss(Scope scope, Rank rank, Variable rows, Variable valid, EncoderRows part, TrainBatch whole, int view, double weight)
@@ -380,10 +378,10 @@ internal sealed class PretrainStep : IDisposable
                 heads[h] += contrastive[h][r].Loss / ranks;
                 totals[r] += weights.Contrastive * contrastive[h][r].Loss;
             }
-            totals[r] += weights.MaskedLanguage * _ranks[r].MaskedLanguage + weights.SpliceCodon * _ranks[r].SpliceCodon + weights.Kmers * _ranks[r].Kmers;
+            totals[r] += weights.MaskedLanguage * _ranks[r].MaskedLanguage + weights.SpliceCodon * _ranks[r].SpliceCodon + weights.Words * _ranks[r].Words;
             masked += _ranks[r].MaskedLanguage / ranks;
             tracks += _ranks[r].SpliceCodon / ranks;
-            words += _ranks[r].Kmers / ranks;
+            words += _ranks[r].Words / ranks;
             if (heads.Length == 0) continue;
             accuracy += contrastive[0][r].Accuracy / ranks;
             positive += contrastive[0][r].PositiveSimilarity / ranks;
@@ -391,7 +389,7 @@ internal sealed class PretrainStep : IDisposable
         }
         return new()
         {
-            Total = totals.Sum() / ranks, Contrastive = heads, MaskedLanguage = masked, SpliceCodon = tracks, Kmers = words, Ranks = totals,
+            Total = totals.Sum() / ranks, Contrastive = heads, MaskedLanguage = masked, SpliceCodon = tracks, Words = words, Ranks = totals,
             Accuracy = accuracy, PositiveSimilarity = positive, NegativeSimilarity = negative,
         };
     }
@@ -399,9 +397,9 @@ internal sealed class PretrainStep : IDisposable
     /// <summary>Losses of single views, of virtual ranks and pairs that other processes have.</summary>
     private void SumBesideContrast(int ranks)
     {
-        if (_processes is null || !AtPositions && _model.KmerHead is null) return;
-        double[] sums = _processes.Sum([.. _ranks.Take(ranks).SelectMany(r => new[] { r.MaskedLanguage, r.SpliceCodon, r.Kmers })]);
-        for (int r = 0; r < ranks; r++) (_ranks[r].MaskedLanguage, _ranks[r].SpliceCodon, _ranks[r].Kmers) = (sums[3 * r], sums[3 * r + 1], sums[3 * r + 2]);
+        if (_processes is null || !AtPositions && _model.WordHead is null) return;
+        double[] sums = _processes.Sum([.. _ranks.Take(ranks).SelectMany(r => new[] { r.MaskedLanguage, r.SpliceCodon, r.Words })]);
+        for (int r = 0; r < ranks; r++) (_ranks[r].MaskedLanguage, _ranks[r].SpliceCodon, _ranks[r].Words) = (sums[3 * r], sums[3 * r + 1], sums[3 * r + 2]);
     }
 
     /// <summary>Frees tapes.</summary>

@@ -42,8 +42,8 @@ internal sealed record EncoderRows(int[] Numbers, int Length, byte[] Tracks, int
 /// <param name="Contrastive">Of the contrastive loss.</param>
 /// <param name="MaskedLanguage">Of the masked-base loss.</param>
 /// <param name="SpliceCodon">Of the prediction of splice and codon tracks.</param>
-/// <param name="Kmers">Of the prediction of the shares of words.</param>
-public readonly record struct LossWeights(double Contrastive, double MaskedLanguage, double SpliceCodon, double Kmers = 0);
+/// <param name="Words">Of the prediction of the shares of words.</param>
+public readonly record struct LossWeights(double Contrastive, double MaskedLanguage, double SpliceCodon, double Words = 0);
 
 /// <summary>What the losses of a step came to, without their weights unless said otherwise; means over ranks.</summary>
 public sealed record StepLosses
@@ -57,7 +57,7 @@ public sealed record StepLosses
     /// <summary>Loss of the splice and codon tracks.</summary>
     public double SpliceCodon { get; init; }
     /// <summary>Squared error of the scaled shares of words, mean over words and both views.</summary>
-    public double Kmers { get; init; }
+    public double Words { get; init; }
     /// <summary>Weighted sum of each rank.</summary>
     public double[] Ranks { get; init; } = [];
     /// <summary>Share of anchors whose nearest key of the other view is their own; first head.</summary>

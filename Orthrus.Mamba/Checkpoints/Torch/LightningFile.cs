@@ -18,7 +18,8 @@ internal static class LightningFile
     /// <param name="model">Encoder and heads.</param>
     internal static void Write(string path, OrthrusModel model)
     {
-        StateTensor[] tensors = [.. model.Encoder.Select(t => t.Named(Encoder + t.Name)), .. model.Heads];
+        // Upstream's classes refuse tensors that they do not know.
+        StateTensor[] tensors = [.. model.Encoder.Select(t => t.Named(Encoder + t.Name)), .. model.Heads.Where(t => !ModelAssembly.IsOwn(t.Name))];
         using var files = new FilesAside();
         var zip = new ZipMembers(files.Create(path, read: true));
         Member(zip, "data.pkl", Pickle(tensors, Number(model, "epoch"), Number(model, "global_step")));

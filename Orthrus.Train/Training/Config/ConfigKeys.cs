@@ -47,8 +47,9 @@ public static class ConfigKeys
         Real("loss.splice_codon_weight", "weight of that loss after its ramp", c => c.SpliceCodonWeight, (c, v) => c with { SpliceCodonWeight = v }),
         Int("loss.splice_codon_start", "step from which its weight rises from 0, as upstream's", c => c.SpliceCodonStart, (c, v) => c with { SpliceCodonStart = v }),
         Int("loss.splice_codon_end", "step from which it is reached; the same as splice_codon_start for no ramp", c => c.SpliceCodonEnd, (c, v) => c with { SpliceCodonEnd = v }),
-        Int("loss.kmers", "letters of the words whose shares in a view its embedding is to tell, by one linear layer; 0 for no such loss", c => c.KmerLetters, (c, v) => c with { KmerLetters = v }),
-        Real("loss.kmers_weight", "weight of that loss", c => c.KmerWeight, (c, v) => c with { KmerWeight = v }),
+        Int("loss.words", "letters of the words whose shares in a view its embedding is to tell, by one linear layer; 0 for none", c => c.WordLetters, (c, v) => c with { WordLetters = v }),
+        Flag("loss.codons", "the shares of codons in frame too", c => c.WordCodons, (c, v) => c with { WordCodons = v }),
+        Real("loss.words_weight", "weight of that loss", c => c.WordsWeight, (c, v) => c with { WordsWeight = v }),
 
         Real("masking.probability", "of a position to be masked for the masked-base loss", c => c.MaskProbability, (c, v) => c with { MaskProbability = v }),
         Real("masking.reconstruct_unmasked", "probability of an unmasked position to enter that loss", c => c.ReconstructUnmasked, (c, v) => c with { ReconstructUnmasked = v }),

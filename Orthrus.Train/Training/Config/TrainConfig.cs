@@ -73,9 +73,11 @@ public sealed record TrainConfig
     /// <summary>Step from which it is reached.</summary>
     public int SpliceCodonEnd { get; init; } = Train.SpliceCodon.PublishedEnd;
     /// <summary>Letters of the words whose shares in a view its embedding is to tell by one linear layer; 0 for no such loss.</summary>
-    public int KmerLetters { get; init; }
+    public int WordLetters { get; init; }
+    /// <summary>The shares of codons in frame too.</summary>
+    public bool WordCodons { get; init; }
     /// <summary>Weight of that loss.</summary>
-    public double KmerWeight { get; init; } = 1;
+    public double WordsWeight { get; init; } = 1;
 
     /// <summary>How pairs are drawn.</summary>
     public PairOptions Pairs { get; init; } = PairOptions.V1;
@@ -149,7 +151,7 @@ public sealed record TrainConfig
     public PretrainModelOptions Model => new()
     {
         HeadBody = HeadBody, HeadOut = HeadOut, HeadLayers = HeadLayers, HeadNorm = HeadNorm, Contrastive = Contrastive, Dual = DualHeads,
-        MaskedLanguageBody = MaskedBases ? MaskedBody : 0, SpliceCodon = SpliceCodon, KmerLetters = KmerLetters,
+        MaskedLanguageBody = MaskedBases ? MaskedBody : 0, SpliceCodon = SpliceCodon, WordLetters = WordLetters, WordCodons = WordCodons,
     };
 
     /// <summary>How a step computes.</summary>
@@ -172,10 +174,13 @@ public sealed record TrainConfig
     /// <summary>The learning rate.</summary>
     public LearningRateSchedule Rates => new(Schedule, Steps, WarmupSteps < 0 ? null : WarmupSteps);
 
+    /// <summary>Embeddings are to tell shares of words or codons.</summary>
+    internal bool TellsWords => WordLetters > 0 || WordCodons;
+
     /// <summary>Weights of the losses at a step.</summary>
     public LossWeights WeightsAt(long step) => new(
         Contrastive ? new LossRamp(ContrastiveStart, ContrastiveEnd, WeightSteps).At(step) : 0, MaskedBases ? new LossRamp(MaskedStart, MaskedEnd, WeightSteps).At(step) : 0,
-        SpliceCodon ? SpliceCodonWeight * Train.SpliceCodon.Ramp(step, SpliceCodonStart, SpliceCodonEnd) : 0, KmerLetters > 0 ? KmerWeight : 0);
+        SpliceCodon ? SpliceCodonWeight * Train.SpliceCodon.Ramp(step, SpliceCodonStart, SpliceCodonEnd) : 0, TellsWords ? WordsWeight : 0);
 
     /// <summary>Refuses values that make no sense together.</summary>
     /// <exception cref="ArgumentException">The message names the key and the remedy.</exception>
@@ -188,7 +193,8 @@ public sealed record TrainConfig
         Require(Contrastive || !DualHeads, "loss.dual_heads", "is for the contrastive loss, which is off");
         Require(!SpliceCodon || Tracks == 4, "loss.splice_codon", "predicts tracks from the bases; set model.tracks to 4");
         Require(SpliceCodonStart <= SpliceCodonEnd && SpliceCodonWeight >= 0, "loss", "splice_codon_weight is at least 0, and splice_codon_end not below splice_codon_start");
-        Require(KmerLetters is >= 0 and <= KmerShares.MostLetters, "loss.kmers", $"is {KmerLetters}; want 0 to {KmerShares.MostLetters}");
+        Require(WordLetters is >= 0 and <= WordShares.MostLetters, "loss.words", $"is {WordLetters}; want 0 to {WordShares.MostLetters}");
+        Require(!WordCodons || Tracks == 6, "loss.codons", "are read in the frame of the codon track; set model.tracks to 6");
         Require(Tau > 0, "loss.tau", "must be above 0");
         Require(Pairs.Pairs >= 2, "data.pairs", $"is {Pairs.Pairs}; a contrast needs at least 2");
         Require(Steps >= 1, "run.steps", $"is {Steps}; want at least 1");

@@ -244,7 +244,7 @@ public sealed class Trainer : IDisposable
         double Of(Func<StepLosses, double> value) => parts.Average(value);
         return new()
         {
-            Total = Of(p => p.Total), Contrastive = [.. parts[0].Contrastive.Select((_, h) => Of(p => p.Contrastive[h]))], MaskedLanguage = Of(p => p.MaskedLanguage), SpliceCodon = Of(p => p.SpliceCodon), Kmers = Of(p => p.Kmers),
+            Total = Of(p => p.Total), Contrastive = [.. parts[0].Contrastive.Select((_, h) => Of(p => p.Contrastive[h]))], MaskedLanguage = Of(p => p.MaskedLanguage), SpliceCodon = Of(p => p.SpliceCodon), Words = Of(p => p.Words),
             Ranks = [.. parts[0].Ranks.Select((_, r) => Of(p => p.Ranks[r]))], Accuracy = Of(p => p.Accuracy), PositiveSimilarity = Of(p => p.PositiveSimilarity), NegativeSimilarity = Of(p => p.NegativeSimilarity),
         };
     }
@@ -300,7 +300,7 @@ public sealed class Trainer : IDisposable
         }
         if (_config.MaskedBases) yield return ("masked_bases", losses.MaskedLanguage);
         if (_config.SpliceCodon) yield return ("splice_codon", losses.SpliceCodon);
-        if (_config.KmerLetters > 0) yield return ("kmers", losses.Kmers);
+        if (_config.TellsWords) yield return ("words", losses.Words);
         if (validation is not null)
             foreach (var (tag, value) in Scalars(validation)) yield return ("validation/" + tag, value);
     }

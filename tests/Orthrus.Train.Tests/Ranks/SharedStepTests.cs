@@ -64,7 +64,7 @@ public sealed class SharedStepTests : IDisposable
     [Theory, MemberData(nameof(Shares))]
     public void The_gradient_is_that_of_one_process(string kind, int ranks, int batches, int pairs)
     {
-        var model = new PretrainModelOptions { HeadBody = 16, HeadOut = 8, Dual = kind == "two heads", MaskedLanguageBody = kind == "masked bases" ? 16 : 0, KmerLetters = kind == "words" ? 2 : 0 };
+        var model = new PretrainModelOptions { HeadBody = 16, HeadOut = 8, Dual = kind == "two heads", MaskedLanguageBody = kind == "masked bases" ? 16 : 0, WordLetters = kind == "words" ? 2 : 0, WordCodons = kind == "words" };
         var options = new PretrainStepOptions
         {
             MicroPairs = kind == "in parts" ? 2 : 0, Gather = kind == "own rank" ? GatherGradient.OwnRank : GatherGradient.Exact,

@@ -75,7 +75,7 @@ public class ConfigTests
     [InlineData("loss.contrastive", "false")]
     [InlineData("loss.splice_codon", "true")]
     [InlineData("loss.splice_codon_end", "1000")]
-    [InlineData("loss.kmers", "7")]
+    [InlineData("loss.words", "7")]
     [InlineData("data.pairs", "1")]
     [InlineData("run.accumulate", "0")]
     [InlineData("optimiser.ema", "1")]

@@ -108,12 +108,12 @@ internal sealed class DualStep<R>(MambaConfig config, Func<string, Field<R>> wei
         Field<R> z0 = Project(rep.Rows(0, n), head), z1 = Project(rep.Rows(n, n), head);
         var w = new Field<R>([.. batch.Pairs.Kinds.Select(k => R.From(pairs.Of(k)))], new Shape(n));
         R loss = R.From(weights.Contrastive) * Apply<Dcl, Dcl.Attr>(new(options.Tau, options.Form), z0, z1, null, null, w)[0].Values[0];
-        if (weights.Kmers > 0)
+        if (weights.Words > 0)
         {
-            const string words = "kmer_head.layers.0.";
+            const string words = "word_head.layers.0.";
             var shares = Linear(rep, weight(words + "weight"), words + "bias");
-            double[] target = KmerShares.Of(batch.Tracks, batch.Pairs.Lengths, 2);
-            loss += R.From(weights.Kmers) * Apply<Mse, Mse.Attr>(new(Reduction.Mean), shares, new Field<R>([.. target.Select(R.From)], shares.Shape))[0].Values[0];
+            double[] target = new WordShares(2, true).Of(batch.Tracks, batch.Pairs.Lengths);
+            loss += R.From(weights.Words) * Apply<Mse, Mse.Attr>(new(Reduction.Mean), shares, new Field<R>([.. target.Select(R.From)], shares.Shape))[0].Values[0];
         }
         if (batch.Labels is null) return loss;
         for (int view = 0; view < 2; view++)
@@ -142,7 +142,7 @@ public class WholeStepGradientTests
         var weights = new LossWeights(0.7, masked ? 0.4 : 0, 0, words ? 0.6 : 0);
         using var device = new CpuDevice(1);
         using var store = new ParameterStore(device, DType.F64);
-        var model = new PretrainModel(store, config, new() { HeadBody = 8, HeadOut = 6, MaskedLanguageBody = masked ? 8 : 0, KmerLetters = words ? 2 : 0 });
+        var model = new PretrainModel(store, config, new() { HeadBody = 8, HeadOut = 6, MaskedLanguageBody = masked ? 8 : 0, WordLetters = words ? 2 : 0, WordCodons = words });
         model.Initialise(11);
         var batch = TrainBatch.Of(new Families(9, 4, exon: 5).Batch(2), masked ? new MaskedLanguageOptions { MaskProbability = 0.4 } : null, 3, 2);
         using var step = new PretrainStep(model, store, options);

@@ -42,11 +42,11 @@ public class StepTests
     [InlineData(4)]
     public void The_gradient_of_parts_is_that_of_the_whole(int part)
     {
-        var model = Model with { KmerLetters = 2 };
+        var model = Model with { WordLetters = 2, WordCodons = true };
         var whole = Run(new CpuDevice(1), DType.F64, new(), model);
         var parts = Run(new CpuDevice(1), DType.F64, new() { MicroPairs = part }, model);
         Assert.Equal(whole.Losses.Total, parts.Losses.Total, 1e-11);
-        Assert.Equal(whole.Losses.Kmers, parts.Losses.Kmers, 1e-11);
+        Assert.Equal(whole.Losses.Words, parts.Losses.Words, 1e-11);
         Close(parts.Gradients, whole.Gradients, 1e-11);
         var single = Run(new CpuDevice(1), DType.F32, new() { MicroPairs = part }, model);
         Close(single.Gradients, whole.Gradients, 2e-4);
@@ -156,14 +156,19 @@ public class StepTests
     {
         // A, C, G, T are the bits 1, 2, 4, 8; codon and splice marks do not matter, a cleared base interrupts. ACACA, AC-AC, G.
         byte[] tracks = [17, 2, 1, 34, 1, 1, 2, 0, 1, 2, 4, 0, 0, 0, 0];
-        double[] shares = KmerShares.Of(tracks, [5, 5, 1], 2);
+        double[] shares = new WordShares(2, false).Of(tracks, [5, 5, 1]);
         var want = new double[3 * 16];
         // AC is word 1, CA word 4; four positions, sixteen words.
         (want[1], want[4]) = (2 * 16 / 4.0, 2 * 16 / 4.0);
         want[16 + 1] = 2 * 16 / 4.0;
         Assert.Equal(want, shares);
         // Words of one letter in the order of the alphabet.
-        Assert.Equal([3 * 4 / 5.0, 2 * 4 / 5.0, 0, 0, 2 * 4 / 5.0, 2 * 4 / 5.0, 0, 0, 0, 0, 4, 0], KmerShares.Of(tracks, [5, 5, 1], 1));
+        Assert.Equal([3 * 4 / 5.0, 2 * 4 / 5.0, 0, 0, 2 * 4 / 5.0, 2 * 4 / 5.0, 0, 0, 0, 0, 4, 0], new WordShares(1, false).Of(tracks, [5, 5, 1]));
+        // ATG and CAA in frame, at two of four positions.
+        want = new double[64];
+        (want[14], want[16]) = (64 / 4.0, 64 / 4.0);
+        Assert.Equal(want, new WordShares(0, true).Of([1 + 16, 8, 4, 2 + 16, 1, 1], [6]));
+        Assert.Equal(16 + 64, new WordShares(2, true).Of(tracks, [5, 5, 1]).Length / 3);
     }
 
     [Fact]

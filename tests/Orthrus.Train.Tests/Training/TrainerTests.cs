@@ -55,7 +55,7 @@ public sealed class TrainerTests : IDisposable
         "dual ema" => Small with { DualHeads = true, OrthologWeight = 0.8, Ema = 0.9, Exempt = true, LargestDecay = 1e-2, StepsPerEpoch = 3 },
         "parts accumulated" => Small with { MicroPairs = 2, Accumulate = 2, Recompute = true, MaskedBases = true, MaskedBody = 16 },
         "ranks" => Small with { VirtualRanks = 2, Gather = GatherGradient.OwnRank, Form = Dcl.Form.Joint, MaskedBases = true, MaskedBody = 16, MicroPairs = 4 },
-        "bases to tracks" => Small with { Tracks = 4, SpliceCodon = true, SpliceCodonStart = 2, SpliceCodonEnd = 6, KmerLetters = 2, Decoupled = false, ClipValue = 0.1, DclwSigma = 0.5 },
+        "bases to tracks" => Small with { Tracks = 4, SpliceCodon = true, SpliceCodonStart = 2, SpliceCodonEnd = 6, WordLetters = 2, Decoupled = false, ClipValue = 0.1, DclwSigma = 0.5 },
         _ => Small,
     };
 
