@@ -28,14 +28,14 @@ public static class TrainPresets
             Width = 64, Layers = 2, HeadBody = 64, HeadOut = 32, Schedule = LearningRateKind.Warmup, WarmupSteps = 20, Steps = 200, CheckpointEvery = 25, ValidateEvery = 50, ValidationBatches = 2,
             ValidationPairs = 16, Pairs = PairOptions.V1 with { Pairs = 16, KeepAlone = true, Augmentation = Augmentation.V1 with { Crop = 512 } },
         }),
-        Run("base-4track", "256 x 3, published with the first preprint", c => Sizes(V0(c), 256, 3, 4, 240) with { ModelDecay = 1e-5 }),
-        Run("large-6track", "512 x 6, published with the first preprint", c => Sizes(V0(c), 512, 6, 6, 150)),
-        Run("large-4track", "512 x 6 on bases alone, first generation", c => Sizes(V0(c), 512, 6, 4, 150)),
-        Run("v1-small-6track", "256 x 3, published second generation", c => Sizes(V1(c), 256, 3, 6, 130)),
-        Run("v1-6track", "512 x 6, published second generation", c => Sizes(V1(c), 512, 6, 6, 130)),
-        Run("v1-4track", "512 x 6 on bases alone, published second generation", c => Sizes(V1(c), 512, 6, 4, 130)),
-        Run("v1-mlm-6track", "512 x 6 with masked bases, published second generation: 0.05 contrastive and 0.95 masked", c => MaskedAndContrastive(Sizes(V1(c), 512, 6, 6, 130))),
-        Run("v1-mlm-only", "512 x 6 with masked bases alone", c => Sizes(V1(c), 512, 6, 6, 130) with { Contrastive = false, MaskedBases = true, MaskedStart = 1.7, MaskedEnd = 1.7, Pairs = PairOptions.V1Mlm with { Pairs = 130 } }),
+        Run("base-4track", "256 x 3, published with the first preprint", c => Sizes(V0(c), 256, 3, 4, 240, 40) with { ModelDecay = 1e-5 }),
+        Run("large-6track", "512 x 6, published with the first preprint", c => Sizes(V0(c), 512, 6, 6, 150, 50)),
+        Run("large-4track", "512 x 6 on bases alone, first generation", c => Sizes(V0(c), 512, 6, 4, 150, 50)),
+        Run("v1-small-6track", "256 x 3, published second generation", c => Sizes(V1(c), 256, 3, 6, 130, 30)),
+        Run("v1-6track", "512 x 6, published second generation", c => Sizes(V1(c), 512, 6, 6, 130, 30)),
+        Run("v1-4track", "512 x 6 on bases alone, published second generation", c => Sizes(V1(c), 512, 6, 4, 130, 30)),
+        Run("v1-mlm-6track", "512 x 6 with masked bases, published second generation: 0.05 contrastive and 0.95 masked", c => MaskedAndContrastive(Sizes(V1(c), 512, 6, 6, 130, 30))),
+        Run("v1-mlm-only", "512 x 6 with masked bases alone", c => Sizes(V1(c), 512, 6, 6, 130, 45) with { Contrastive = false, MaskedBases = true, MaskedStart = 1.7, MaskedEnd = 1.7, Pairs = PairOptions.V1Mlm with { Pairs = 130, LongPairs = 45 } }),
 
         Part("base", "256 x 3", c => c with { Width = 256, Layers = 3 }),
         Part("wide", "512 x 3", c => c with { Width = 512, Layers = 3 }),
@@ -105,8 +105,8 @@ public static class TrainPresets
 
     private static TrainConfig V1(TrainConfig c) => Rates(c, 1e-3, 5e-5, -1) with { Pairs = PairOptions.V1, OrthologWeight = 0.8, ClipNorm = 0 };
 
-    private static TrainConfig Sizes(TrainConfig c, int width, int layers, int tracks, int pairs) =>
-        c with { Width = width, Layers = layers, Tracks = tracks, Pairs = c.Pairs with { Pairs = pairs } };
+    private static TrainConfig Sizes(TrainConfig c, int width, int layers, int tracks, int pairs, int longAndValidation) =>
+        Batch(c with { Width = width, Layers = layers, Tracks = tracks }, pairs, longAndValidation, longAndValidation);
 
     private static TrainConfig Rates(TrainConfig c, double rate, double decay, double largest) =>
         c with { ModelRate = rate, ModelDecay = decay, HeadRate = 1e-3, HeadDecay = 1e-4, LargestDecay = largest };
@@ -116,6 +116,14 @@ public static class TrainPresets
 
     private static TrainConfig Batch(TrainConfig c, int pairs, int longPairs, int validation) => c with { Pairs = c.Pairs with { Pairs = pairs, LongPairs = longPairs }, ValidationPairs = validation };
 
-    /// <summary>How another set draws pairs, with the batches of this one.</summary>
-    private static PairOptions Draw(TrainConfig c, PairOptions other) => other with { Pairs = c.Pairs.Pairs, LongPairs = c.Pairs.LongPairs, Nucleotides = c.Pairs.Nucleotides, Order = c.Pairs.Order };
+    /// <summary>How another set draws and masks pairs, with the batches, lengths and windows of this one.</summary>
+    private static PairOptions Draw(TrainConfig c, PairOptions other)
+    {
+        var (own, cut) = (c.Pairs, c.Pairs.Augmentation);
+        return other with
+        {
+            Pairs = own.Pairs, LongPairs = own.LongPairs, Nucleotides = own.Nucleotides, Order = own.Order, ShortLength = own.ShortLength, MaxLength = own.MaxLength, KeepAlone = own.KeepAlone || other.KeepAlone,
+            Augmentation = other.Augmentation with { Crop = cut.Crop, CropLeast = cut.CropLeast, CropTogether = cut.CropTogether, Fragment = cut.Fragment },
+        };
+    }
 }

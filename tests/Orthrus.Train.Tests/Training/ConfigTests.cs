@@ -70,6 +70,29 @@ public class ConfigTests
         Assert.Contains(remedy, e.Message);
     }
 
+    /// <summary>Pairs of long, short and validation batches, spec 6.6.</summary>
+    [Theory]
+    [InlineData("base-4track", 40, 240, 40)]
+    [InlineData("large-6track", 50, 150, 50)]
+    [InlineData("large-4track", 50, 150, 50)]
+    [InlineData("v1-6track", 30, 130, 30)]
+    [InlineData("v1-mlm-6track", 30, 130, 30)]
+    [InlineData("v1-mlm-only", 45, 130, 45)]
+    [InlineData("v1-6track,a100-512x4", 65, 210, 65)]
+    public void Batches_are_the_published_ones(string names, int longPairs, int pairs, int validation)
+    {
+        var config = TrainPresets.Find(names);
+        Assert.Equal((longPairs, pairs, validation), (config.Pairs.LongPairs, config.Pairs.Pairs, config.ValidationPairs));
+    }
+
+    [Fact]
+    public void A_part_about_masks_keeps_windows_and_lone_transcripts_of_the_run()
+    {
+        var config = TrainPresets.Find("tiny,mask-15");
+        Assert.Equal((512, true, 16, 0.15), (config.Pairs.Augmentation.Crop, config.Pairs.KeepAlone, config.Pairs.Pairs, config.Pairs.Augmentation.MaskSequence));
+        Assert.True(TrainPresets.Find("v1-6track,self").Pairs.KeepAlone);
+    }
+
     [Theory]
     [InlineData("model.tracks", "5")]
     [InlineData("loss.contrastive", "false")]
