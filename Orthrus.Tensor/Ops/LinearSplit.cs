@@ -1,12 +1,14 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using Orthrus.Tensor.Cpu;
+using Orthrus.Tensor.Cuda;
 
 namespace Orthrus.Tensor;
 
 /// <summary>y_i = x W_i' over the last axis, where W_0, W_1 and W_2 are the rows of one weight: a narrow product whose columns are wanted apart.</summary>
 /// <remarks>
 /// x (..., K), weight (P + Q + S, K), y0 (..., P), y1 (..., Q), y2 (..., S), F32, F64 or on CUDA devices BF16; all leading axes are rows. The bits of y_i are those of
-/// <see cref="Linear"/> with the rows W_i. On the CPU it is one product in each direction, so that x is read and its gradient written once; on CUDA devices three. Source: the x_proj of Mamba.
+/// <see cref="Linear"/> with the rows W_i. It is one product in each direction, so that x is read and its gradient written and, in BF16, rounded once. Source: the x_proj of Mamba.
 /// </remarks>
 /// <exception cref="ShapeException">Shapes that do not fit.</exception>
 public sealed class LinearSplit : IOp<LinearSplit.Attr>
@@ -109,37 +111,48 @@ public sealed class LinearSplit : IOp<LinearSplit.Attr>
         }
     }
 
+    private static readonly CudaKernel SplitKernel = new("split_columns", "split_columns"), JoinKernel = new("split_columns", "join_columns");
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct CudaArgs
+    {
+        internal nint Joined, First, Second, Third;
+        internal long Rows;
+        internal int SecondColumn, ThirdColumn, All, Slab, InFours;
+    }
+
     /// <inheritdoc/>
     public static void ForwardCuda(in OpArgs args, in Attr attr)
     {
-        var w = args.Inputs[Weight];
-        for (int i = 0; i < Parts; i++) Linear.ForwardOn(args, args.Inputs[X], w.Rows(First(attr, i), Columns(attr, w.Shape[0], i)), 0, args.Outputs[i]);
+        Tensor x = args.Inputs[X], w = args.Inputs[Weight];
+        var joined = args.Scratch.Empty(x.Shape.WithLast(w.Shape[0]), x.DType);
+        Linear.ForwardOn(args, x, w, 0, joined);
+        Move(args.Cuda, SplitKernel, args.DType, joined, args.Outputs, attr);
+        args.Scratch.Free(joined);
     }
 
     /// <inheritdoc/>
     public static void BackwardCuda(in GradArgs args, in Attr attr)
     {
-        Tensor x = args.Inputs[X], w = args.Inputs[Weight], dx = args.InputGrads[X], dw = args.InputGrads[Weight];
-        bool first = true;
-        for (int i = 0; i < Parts; i++)
+        Tensor x = args.Inputs[X], w = args.Inputs[Weight];
+        var joined = args.Scratch.Empty(x.Shape.WithLast(w.Shape[0]), x.DType);
+        Move(args.Cuda, JoinKernel, args.DType, joined, args.OutputGrads, attr);
+        Linear.BackwardOn(args, x, w, joined, args.InputGrads[X], args.InputGrads[Weight]);
+        args.Scratch.Free(joined);
+    }
+
+    private static void Move(CudaDevice device, CudaKernel kernel, DType dtype, in Tensor joined, ReadOnlySpan<Tensor> parts, in Attr attr)
+    {
+        const int elementsOfThread = 8;
+        if (joined.Count == 0) return;
+        int all = joined.Shape.Last;
+        var a = new CudaArgs
         {
-            int from = First(attr, i), columns = Columns(attr, w.Shape[0], i);
-            var dy = args.OutputGrads[i];
-            if (dy.IsNone)
-            {
-                if (!dw.IsNone) args.Cuda.Fill(dw.Rows(from, columns).Address, dw.Rows(from, columns).Bytes, 0);
-                continue;
-            }
-            var term = dx.IsNone || first ? dx : args.Scratch.Empty(dx.Shape, dx.DType);
-            Linear.BackwardOn(args, x, w.Rows(from, columns), dy, term, dw.IsNone ? dw : dw.Rows(from, columns));
-            if (dx.IsNone || first)
-            {
-                first = false;
-                continue;
-            }
-            Accumulate.Into(dx, term);
-            args.Scratch.Free(term);
-        }
+            Joined = joined.Address, First = parts[0].AddressOrZero, Second = parts[1].AddressOrZero, Third = parts[2].AddressOrZero, Rows = joined.Shape.Rows, SecondColumn = attr.P, ThirdColumn = attr.P + attr.Q, All = all,
+            Slab = Math.Max(1, CudaElements.Threads * elementsOfThread / all),
+        };
+        a.InFours = (attr.P | attr.Q | all) % 4 == 0 && CudaElements.Fours(dtype, a.Joined | a.First | a.Second | a.Third) ? 1 : 0;
+        device.Launch(kernel, dtype, CudaGrid.Cover(a.Rows, a.Slab), CudaElements.Threads, 0, a);
     }
 
     /// <inheritdoc/>
