@@ -132,10 +132,10 @@ internal static class TrainVerb
         long batches = sources.Sum(s => (long)s.BatchesPerEpoch);
         using var validation = config.ValidateEvery > 0 ? OpenValidation(file, config) : null;
         using var ranks = job?.On(device);
-        ranks?.Same(System.Text.Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{new FileInfo(corpus).Length} {string.Join(' ', sources.Select(s => $"{s.Keys} {s.BatchesPerEpoch}"))}")), "corpus");
+        ranks?.Same(System.Text.Encoding.UTF8.GetBytes(file.Identity), "corpus");
         try
         {
-            using var trainer = new Trainer(config, device, training, validation, run, resume, batches, validation?.BatchesPerEpoch ?? 0, ranks: ranks);
+            using var trainer = new Trainer(config, device, training, validation, run, resume, batches, validation?.BatchesPerEpoch ?? 0, ranks: ranks, corpus: file.Identity);
             if (job is not null) job.Standing = () => trainer.LastSaved is { } saved ? $"the checkpoint of step {saved} is whole: the same command with --resume goes on" : "there is no checkpoint yet";
             var progress = new StepReport(host.Error, host.Interactive, quiet, trainer.Step, mayEndEarly: false, TimeProvider.System);
             if (!quiet)
@@ -187,7 +187,7 @@ internal static class TrainVerb
     {
         try
         {
-            return PairSource.Of(corpus, (config.Pairs with { Seed = config.Seed, Pairs = config.ValidationPairs }).ForValidation());
+            return PairSource.Of(corpus, (config.Pairs with { Seed = config.Seed, Pairs = config.ValidationPairs }).ForValidation(config.ValidationCombinesUtr));
         }
         catch (InputDataException)
         {

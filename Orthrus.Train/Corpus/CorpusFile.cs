@@ -83,6 +83,19 @@ public sealed unsafe class CorpusFile : IDisposable
     /// <summary>Provenance and counts: the strings of the file's __metadata__.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }
 
+    /// <summary>
+    /// SHA-256, in hexadecimal, of what the file says of the hashes of its tracks and its tables: the same for two files from which the same pairs are drawn, whatever their
+    /// names and sources. Nothing is read for it.
+    /// </summary>
+    public string Identity
+    {
+        get
+        {
+            using var text = new MemoryStream(Encoding.UTF8.GetBytes($"{Metadata.GetValueOrDefault(CorpusFormat.KeyTracksHash)} {Metadata.GetValueOrDefault(CorpusFormat.KeyIndexHash)}"));
+            return Sha256.OfStream(text);
+        }
+    }
+
     /// <summary>Number of transcripts.</summary>
     public int Count { get; }
 

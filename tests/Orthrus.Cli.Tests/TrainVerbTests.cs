@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using System.Text.Json;
 
@@ -104,30 +105,49 @@ public sealed class TrainVerbTests : IDisposable
     private void Kill(int kills)
     {
         ChildProcess.NeedUnix();
-        string[] options = ["--set", "run.checkpoint_every=4", "--quiet"];
-        CliRun.Of(Command("whole", 40, options)).Succeeded();
+        const int steps = 40, every = 4;
+        string[] options = ["--set", $"run.checkpoint_every={every}", "--set", "run.keep=100"];
+        CliRun.Of(Command("whole", steps, [.. options, "--quiet"])).Succeeded();
         var random = new Random(8);
-        int killed = 0;
-        for (int k = 0; k < kills; k++)
+        int wentOn = 0;
+        for (int k = 0, attempts = 0; k < kills; attempts++)
         {
-            string name = "killed" + k;
-            // As long as a run takes, start-up included, from the first moment to the last.
-            using (var p = ChildProcess.Start(Command(name, 40, options)))
+            Assert.True(attempts < 3 * kills + 3, $"{k} of {attempts} runs were killed before their end");
+            string name = "killed" + attempts;
+            // A random moment between two checkpoints, or before the first: what a run takes is another thing on every machine.
+            int checkpoints = random.Next(steps / every);
+            double share = random.NextDouble();
+            using (var p = ChildProcess.Start(Command(name, steps, [.. options, "--quiet"])))
             {
-                var wait = TimeSpan.FromMilliseconds(random.Next(100, 2500));
-                if (!p.WaitForExit(wait))
+                var clock = Stopwatch.StartNew();
+                TimeSpan? first = null;
+                for (int now; (now = Checkpoints(name)) < checkpoints && !p.WaitForExit(1);)
                 {
-                    ChildProcess.Signal(p, ChildProcess.Kill);
-                    killed++;
+                    if (now > 0) first ??= clock.Elapsed;
+                    Assert.True(clock.Elapsed.TotalMinutes < 2, "no checkpoint in two minutes");
                 }
+                // Before the first one it may be anywhere in the start; then as far as checkpoints are apart.
+                var apart = checkpoints == 0 ? TimeSpan.FromMilliseconds(800) : checkpoints == 1 ? TimeSpan.FromMilliseconds(20) : (clock.Elapsed - (first ?? clock.Elapsed)) / (checkpoints - 1);
+                bool over = p.WaitForExit(apart * share);
+                if (!over) ChildProcess.Signal(p, ChildProcess.Kill);
                 p.WaitForExit();
+                if (over || Directory.Exists(Path.Combine(PathOf(name), "final"))) continue;
             }
-            CliRun.Of(Command(name, 40, [.. options, "--resume"])).Succeeded();
+            k++;
+            var resumed = CliRun.Of(Command(name, steps, [.. options, "--resume"])).Succeeded();
+            if (resumed.Error.Contains("going on at step", StringComparison.Ordinal)) wentOn++;
             Assert.Equal(Model("whole"), Model(name));
             Assert.Equal(File.ReadAllBytes(Path.Combine(PathOf("whole"), "log.jsonl")), File.ReadAllBytes(Path.Combine(PathOf(name), "log.jsonl")));
-            Assert.Equal(File.ReadAllBytes(Path.Combine(PathOf("whole"), "checkpoints", "step-00000040.safetensors")), File.ReadAllBytes(Path.Combine(PathOf(name), "checkpoints", "step-00000040.safetensors")));
+            string last = Path.Combine("checkpoints", $"step-{steps:D8}.safetensors");
+            Assert.Equal(File.ReadAllBytes(Path.Combine(PathOf("whole"), last)), File.ReadAllBytes(Path.Combine(PathOf(name), last)));
         }
-        Assert.True(killed > 0, "no run was killed before its end");
+        Assert.True(wentOn >= kills / 2, $"{wentOn} of {kills} killed runs went on from a checkpoint");
+    }
+
+    private int Checkpoints(string run)
+    {
+        string folder = Path.Combine(PathOf(run), "checkpoints");
+        return Directory.Exists(folder) ? Directory.GetFiles(folder, "*.safetensors").Length : 0;
     }
 
     [Fact]
@@ -189,6 +209,24 @@ public sealed class TrainVerbTests : IDisposable
         var run = CliRun.Of("train", "--config", PathOf("c.yaml"), "--corpus", "x", "-o", PathOf("r"));
         Assert.Equal(3, run.Code);
         Assert.Contains("c.yaml, line 3: there is no key loss.tua", Assert.Single(run.ErrorLines));
+    }
+
+    [Fact]
+    public void A_run_does_not_go_on_with_another_corpus()
+    {
+        CliRun.Of(Command("run", 4, "--stop-at", "2", "--quiet")).Succeeded();
+        string[] command = Command("run", 4, "--resume", "--quiet");
+        int corpus = Array.IndexOf(command, "--corpus") + 1;
+        // Another name is no other corpus.
+        File.Copy(command[corpus], PathOf("same.safetensors"));
+        CliRun.Of([.. command[..corpus], PathOf("same.safetensors"), .. command[(corpus + 1)..], "--stop-at", "3"]).Succeeded();
+        string fasta = File.ReadAllText(PathOf("t.fa"));
+        int first = fasta.IndexOf('\n', StringComparison.Ordinal) + 1;
+        File.WriteAllText(PathOf("t.fa"), fasta[..first] + (fasta[first] == 'A' ? 'C' : 'A') + fasta[(first + 1)..]);
+        CliRun.Of("corpus", "--transcripts", PathOf("t.fa"), "--table", PathOf("t.tsv"), "-o", PathOf("other.safetensors")).Succeeded();
+        var run = CliRun.Of([.. command[..corpus], PathOf("other.safetensors"), .. command[(corpus + 1)..]]);
+        Assert.Equal(3, run.Code);
+        Assert.Contains("its run was begun with another corpus", Assert.Single(run.ErrorLines));
     }
 
     [Fact]

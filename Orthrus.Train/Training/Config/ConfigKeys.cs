@@ -97,6 +97,7 @@ public static class ConfigKeys
         Int("data.long_pairs", "pairs of a batch of the first rank, with by_rank", c => c.Pairs.LongPairs, (c, v) => c with { Pairs = c.Pairs with { LongPairs = v } }),
         Int("data.nucleotides", "most positions of a batch, padding included; 0: pairs alone decides", c => (int)(c.Pairs.Nucleotides ?? 0), (c, v) => c with { Pairs = c.Pairs with { Nucleotides = v == 0 ? null : v } }),
         Int("data.validation_pairs", "pairs of a validation batch", c => c.ValidationPairs, (c, v) => c with { ValidationPairs = v }),
+        Flag("data.validation_combine_utr", "combine UTRs in validation as in training, so that losses can be compared; else its views are unchanged", c => c.ValidationCombinesUtr, (c, v) => c with { ValidationCombinesUtr = v }),
         Choice("data.order", "batches of nearly one length, or mixed", c => c.Pairs.Order, (c, v) => c with { Pairs = c.Pairs with { Order = v } }, ("by_length", BatchOrder.ByLength), ("mixed", BatchOrder.Mixed)),
         Choice("data.choice", "partner by kind (ortholog_share), or any with the same chance", c => c.Pairs.Choice, (c, v) => c with { Pairs = c.Pairs with { Choice = v } }, ("by_kind", PartnerChoice.ByKind), ("uniform", PartnerChoice.Uniform)),
         Real("data.ortholog_share", "probability of an ortholog where there are isoforms too", c => c.Pairs.OrthologWeight, (c, v) => c with { Pairs = c.Pairs with { OrthologWeight = v } }),

@@ -85,6 +85,8 @@ public sealed record TrainConfig
     public bool ByRank { get; init; }
     /// <summary>Pairs of a validation batch.</summary>
     public int ValidationPairs { get; init; } = 64;
+    /// <summary>Combine UTRs in validation as in training; otherwise its views are as they are.</summary>
+    public bool ValidationCombinesUtr { get; init; }
 
     /// <summary>AdamW, or Adam with the decay in the gradient.</summary>
     public bool Decoupled { get; init; } = true;

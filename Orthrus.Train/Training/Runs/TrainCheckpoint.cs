@@ -16,18 +16,20 @@ internal static class TrainCheckpoint
 {
     private const string OptimiserPrefix = TrainingState.OptimiserPrefix;
 
-    /// <summary>What a checkpoint says besides its tensors.</summary>
-    internal sealed record Header(long Step, TrainConfig Config, long BestStep, double BestLoss);
+    /// <summary>What a checkpoint says besides its tensors; no corpus where none was named.</summary>
+    internal sealed record Header(long Step, TrainConfig Config, long BestStep, double BestLoss, string? Corpus);
 
     /// <summary>Writes a checkpoint aside, flushes it and gives it its name.</summary>
     internal static void Write(string path, Module model, Optimiser optimiser, Header header)
     {
         var tensors = model.NamedParameters().Select(p => Of(p.Key, p.Value.Value)).Concat(optimiser.State().Select(s => Of(OptimiserPrefix + s.Name, s.Value))).ToArray();
-        SafeTensors.Write(path, tensors, new Dictionary<string, string>
+        var metadata = new Dictionary<string, string>
         {
             ["format"] = TrainingState.Format, ["step"] = header.Step.ToString(CultureInfo.InvariantCulture), ["config"] = ConfigKeys.Write(header.Config),
             ["best_step"] = header.BestStep.ToString(CultureInfo.InvariantCulture), ["best_loss"] = header.BestLoss.ToString("R", CultureInfo.InvariantCulture),
-        });
+        };
+        if (header.Corpus is { } corpus) metadata["corpus"] = corpus;
+        SafeTensors.Write(path, tensors, metadata);
     }
 
     /// <summary>Reads what a checkpoint says besides its tensors.</summary>
@@ -40,7 +42,8 @@ internal static class TrainCheckpoint
         try
         {
             return new(long.Parse(metadata["step"], CultureInfo.InvariantCulture), ConfigKeys.Read(new TrainConfig(), path, metadata["config"]),
-                long.Parse(metadata["best_step"], CultureInfo.InvariantCulture), double.Parse(metadata["best_loss"], CultureInfo.InvariantCulture));
+                long.Parse(metadata["best_step"], CultureInfo.InvariantCulture), double.Parse(metadata["best_loss"], CultureInfo.InvariantCulture),
+                metadata.TryGetValue("corpus", out string? corpus) ? corpus : null);
         }
         catch (Exception e) when (e is KeyNotFoundException or FormatException)
         {

@@ -56,6 +56,7 @@ public sealed class Trainer : IDisposable
     // Rank 0 alone has one.
     private readonly RunFolder? _folder;
     private readonly ICollective? _ranks;
+    private readonly string? _corpus;
     private readonly TimeProvider _clock;
     private readonly ParameterStore _store;
     private readonly PretrainModel _model;
@@ -77,14 +78,15 @@ public sealed class Trainer : IDisposable
     /// <param name="validationBatches">Batches that <paramref name="validation"/> has.</param>
     /// <param name="clock">For limits and the wall times of event files; null takes the system's.</param>
     /// <param name="ranks">Processes that train together, each with a trainer like this one; null for this process alone. It stays open.</param>
-    /// <exception cref="InputDataException">The folder holds a run and <paramref name="resume"/> is false, or one of another configuration, or a damaged checkpoint.</exception>
+    /// <param name="corpus">What the batches are drawn from, such as <see cref="CorpusFile.Identity"/>: a run goes on with the same alone. Null where nobody knows.</param>
+    /// <exception cref="InputDataException">The folder holds a run and <paramref name="resume"/> is false, or one of another configuration or corpus, or a damaged checkpoint.</exception>
     /// <exception cref="ArgumentException">The configuration makes no sense.</exception>
     /// <exception cref="CheckpointException">The model to begin with cannot be read, or has other sizes.</exception>
     public Trainer(TrainConfig config, Device device, IPairBatches training, IPairBatches? validation, string folder, bool resume = false, long batchesPerEpoch = 0, int validationBatches = int.MaxValue, TimeProvider? clock = null,
-        ICollective? ranks = null)
+        ICollective? ranks = null, string? corpus = null)
     {
         config.Validate();
-        _ranks = ranks;
+        (_ranks, _corpus) = (ranks, corpus);
         if (ranks is not null && config.VirtualRanks > 1 && config.VirtualRanks < ranks.Ranks)
             throw new ArgumentException($"loss.virtual_ranks: is {config.VirtualRanks}, too few for {ranks.Ranks} processes; start at most as many, or set it to 1");
         (_config, _training, _validation, _clock) = (config, training, validation, clock ?? TimeProvider.System);
@@ -103,6 +105,10 @@ public sealed class Trainer : IDisposable
             header = TrainCheckpoint.ReadHeader(newest);
             if (ConfigKeys.Differences(header.Config, config) is [var first, ..] different)
                 throw new InputDataException(folder, null, $"its run has another configuration ({first}{(different.Count > 1 ? $", and {different.Count - 1} more" : "")})", "give the same options, or another folder");
+            if (header.Corpus is { } begun && corpus is not null && begun != corpus)
+                throw new InputDataException(folder, null, $"its run was begun with another corpus (content {Short(begun)}, now {Short(corpus)})", "give the corpus it was begun with, or another folder");
+            // A run of a program that noted none takes the one it goes on with.
+            _corpus ??= header.Corpus;
             if (header.Step > config.Steps) throw new InputDataException(folder, null, $"its run has {header.Step} steps already, more than the {config.Steps} asked for", "give at least as many");
         }
         _store = new ParameterStore(device, config.DType);
@@ -128,6 +134,8 @@ public sealed class Trainer : IDisposable
             throw;
         }
     }
+
+    private static string Short(string identity) => identity.Length > 12 ? identity[..12] : identity;
 
     /// <summary>What rank 0 read, to the others: weights, running statistics, the optimiser's state, the step.</summary>
     private bool ShareState(ICollective ranks, bool resumed)
@@ -197,7 +205,7 @@ public sealed class Trainer : IDisposable
     {
         if (LastSaved == Step) return;
         log?.Save();
-        _folder?.Save(_model, _optimiser, new(Step, _config, _bestStep, _bestLoss));
+        _folder?.Save(_model, _optimiser, new(Step, _config, _bestStep, _bestLoss, _corpus));
         // What the others say of the last checkpoint is true only when it is there.
         _ranks?.Barrier();
         LastSaved = Step;
@@ -310,6 +318,8 @@ public sealed class Trainer : IDisposable
         yield return ("loss", v.Loss);
         if (_config.Contrastive) yield return ("contrastive", v.Contrastive);
         if (_config.MaskedBases) yield return ("masked_bases", v.MaskedBases);
+        if (_config.SpliceCodon) yield return ("splice_codon", v.SpliceCodon);
+        if (_config.TellsWords) yield return ("words", v.Words);
         yield return ("retrieval", v.Retrieval);
         yield return ("alignment", v.Alignment);
         yield return ("uniformity", v.Uniformity);

@@ -73,14 +73,19 @@ internal sealed class DualStep<R>(MambaConfig config, Func<string, Field<R>> wei
         }
     }
 
-    private Field<R> Normed(Field<R> x, string p, bool relu = true)
-    {
-        var y = Apply<BatchNorm, BatchNorm.Attr>(new(true), x, weight(p + "weight"), weight(p + "bias"), null, null, null)[0];
-        return relu ? Apply<ReLU, NoAttr>(default, y)[0] : y;
-    }
+    private Field<R> Normed(Field<R> x, string p, object? lengths = null) =>
+        Apply<ReLU, NoAttr>(default, Apply<BatchNorm, BatchNorm.Attr>(new(true), x, weight(p + "weight"), weight(p + "bias"), null, null, lengths)[0])[0];
 
-    private Field<R> Project(Field<R> x, string p)
+    private static Field<R> Concat(IEnumerable<Field<R>> parts) => parts.Aggregate((a, b) => new([.. a.Values, .. b.Values], new Shape(a.Shape[0] + b.Shape[0], a.Shape[1])));
+
+    /// <summary>Projections of unit length: of three layers, or the normalised representations themselves.</summary>
+    private Field<R> Project(Field<R> x, string p, int layers)
     {
+        if (layers == 0)
+        {
+            Field<R> Constant(double value) => new([.. Enumerable.Repeat(R.From(value), x.Shape[1])], new Shape(x.Shape[1]));
+            return Apply<L2Normalize, L2Normalize.Attr>(L2Normalize.Attr.Default, Apply<BatchNorm, BatchNorm.Attr>(new(true), x, Constant(1), Constant(0), null, null, null)[0])[0];
+        }
         x = Normed(Linear(x, weight(p + "layers.0.weight"), p + "layers.0.bias"), p + "layers.1.");
         x = Normed(Linear(x, weight(p + "layers.2.weight"), p + "layers.2.bias"), p + "layers.3.");
         return Apply<L2Normalize, L2Normalize.Attr>(L2Normalize.Attr.Default, Linear(x, weight(p + "layers.4.weight")))[0];
@@ -98,55 +103,119 @@ internal sealed class DualStep<R>(MambaConfig config, Func<string, Field<R>> wei
         return kind == FineTuneLoss.MeanSquaredError ? Apply<Mse, Mse.Attr>(new(Reduction.Mean), y, target)[0].Values[0] : Apply<BceWithLogits, BceWithLogits.Attr>(new(Reduction.Mean), y, target)[0].Values[0];
     }
 
-    /// <summary>The weighted loss.</summary>
-    internal R Loss(TrainBatch batch, PairWeights pairs, ContrastiveOptions options, LossWeights weights)
+    private Field<R> AtPositions(Field<R> y, string p, object? lengths)
     {
-        int n = batch.Pairs.Pairs;
-        var y = Encode(batch.Tracks, 2 * n);
-        var rep = Apply<MaskedMeanPool, NoAttr>(default, y, (Array.ConvertAll(batch.Pairs.Lengths, l => (long)l), new Shape(2 * n)))[0];
-        const string head = "contrastive_projection_head.";
-        Field<R> z0 = Project(rep.Rows(0, n), head), z1 = Project(rep.Rows(n, n), head);
-        var w = new Field<R>([.. batch.Pairs.Kinds.Select(k => R.From(pairs.Of(k)))], new Shape(n));
-        R loss = R.From(weights.Contrastive) * Apply<Dcl, Dcl.Attr>(new(options.Tau, options.Form), z0, z1, null, null, w)[0].Values[0];
-        if (weights.Words > 0)
+        var x = Normed(Linear(y, weight(p + "fc1.weight"), p + "fc1.bias"), p + "norm1.", lengths);
+        x = Normed(Linear(x, weight(p + "fc2.weight"), p + "fc2.bias"), p + "norm2.", lengths);
+        return Linear(x, weight(p + "fc3.weight"));
+    }
+
+    /// <summary>The weighted loss, mean over ranks whose contrastive losses share their keys.</summary>
+    internal R Loss(IReadOnlyList<TrainBatch> batches, PretrainModelOptions model, PretrainStepOptions options, LossWeights weights)
+    {
+        R total = R.From(0);
+        var w = options.PairWeights;
+        (string Name, PairWeights Pairs)[] heads = model.Dual ? [("splice_self_head.", w with { Ortholog = 0 }), ("ortho_head.", new(0, 0, w.Ortholog))] : [("contrastive_projection_head.", w)];
+        var projections = heads.Select(_ => new List<(Field<R> Z0, Field<R> Z1)>()).ToArray();
+        foreach (var batch in batches)
         {
-            const string words = "word_head.layers.0.";
-            var shares = Linear(rep, weight(words + "weight"), words + "bias");
-            double[] target = new WordShares(2, true).Of(batch.Tracks, batch.Pairs.Lengths);
-            loss += R.From(weights.Words) * Apply<Mse, Mse.Attr>(new(Reduction.Mean), shares, new Field<R>([.. target.Select(R.From)], shares.Shape))[0].Values[0];
+            int n = batch.Pairs.Pairs;
+            var y = Encode(batch.Tracks, 2 * n);
+            var rep = Apply<MaskedMeanPool, NoAttr>(default, y, (Array.ConvertAll(batch.Pairs.Lengths, l => (long)l), new Shape(2 * n)))[0];
+            for (int h = 0; h < heads.Length; h++) projections[h].Add((Project(rep.Rows(0, n), heads[h].Name, model.HeadLayers), Project(rep.Rows(n, n), heads[h].Name, model.HeadLayers)));
+            if (weights.Words > 0)
+            {
+                const string words = "word_head.layers.0.";
+                var shares = Linear(rep, weight(words + "weight"), words + "bias");
+                double[] target = new WordShares(model.WordLetters, model.WordCodons).Of(batch.Tracks, batch.Pairs.Lengths);
+                total += R.From(weights.Words) * Apply<Mse, Mse.Attr>(new(Reduction.Mean), shares, new Field<R>([.. target.Select(R.From)], shares.Shape))[0].Values[0];
+            }
+            for (int view = 0; view < 2; view++)
+            {
+                var ofView = y.Rows(view * n, n);
+                object? lengths = options.MaskedStatistics ? (batch.Pairs.Lengths[(view * n)..((view + 1) * n)].Select(l => (long)l).ToArray(), new Shape(n)) : null;
+                if (weights.MaskedLanguage > 0) total += R.From(weights.MaskedLanguage) * MaskedBases(AtPositions(ofView, "sequence_head.", lengths), batch, view);
+                if (weights.SpliceCodon > 0) total += R.From(weights.SpliceCodon) * (Track(AtPositions(ofView, "codon_head.", lengths), batch, view, 4) + Track(AtPositions(ofView, "splice_head.", lengths), batch, view, 5));
+            }
         }
-        if (batch.Labels is null) return loss;
-        for (int view = 0; view < 2; view++)
+        for (int h = 0; h < heads.Length; h++)
         {
-            const string p = "sequence_head.";
-            var x = Normed(Linear(y.Rows(view * n, n), weight(p + "fc1.weight"), p + "fc1.bias"), p + "norm1.");
-            x = Normed(Linear(x, weight(p + "fc2.weight"), p + "fc2.bias"), p + "norm2.");
-            long[] labels = [.. batch.Labels.AsSpan(view * n * batch.Pairs.Length, n * batch.Pairs.Length).ToArray().Select(l => (long)l)];
-            loss += R.From(weights.MaskedLanguage) * Apply<CrossEntropy, CrossEntropy.Attr>(new(Reduction.Mean, MaskedLanguage.Ignored), Linear(x, weight(p + "fc3.weight")), (labels, new Shape(n, batch.Pairs.Length)))[0].Values[0];
+            bool several = batches.Count > 1;
+            Field<R> keys0 = Concat(projections[h].Select(z => z.Z0)), keys1 = Concat(projections[h].Select(z => z.Z1));
+            int offset = 0;
+            for (int r = 0; r < batches.Count; r++)
+            {
+                var kinds = batches[r].Pairs.Kinds;
+                var attraction = new Field<R>([.. kinds.Select(k => R.From(heads[h].Pairs.Of(k)))], new Shape(kinds.Length));
+                total += R.From(weights.Contrastive) * Apply<Dcl, Dcl.Attr>(new(options.Contrastive.Tau, options.Contrastive.Form, several ? offset : 0), projections[h][r].Z0, projections[h][r].Z1, several ? keys0 : null, several ? keys1 : null, attraction)[0].Values[0];
+                offset += kinds.Length;
+            }
         }
-        return loss;
+        return total * R.From(1.0 / batches.Count);
+    }
+
+    private static R MaskedBases(Field<R> logits, TrainBatch batch, int view)
+    {
+        int half = batch.Labels!.Length / 2;
+        long[] labels = [.. batch.Labels.AsSpan(view * half, half).ToArray().Select(l => (long)l)];
+        return Apply<CrossEntropy, CrossEntropy.Attr>(new(Reduction.Mean, MaskedLanguage.Ignored), logits, (labels, new Shape(batch.Pairs.Pairs, batch.Pairs.Length)))[0].Values[0];
+    }
+
+    /// <summary>Of a track by the bytes before masking: mean over the positions of all records.</summary>
+    private static R Track(Field<R> logits, TrainBatch batch, int view, int bit)
+    {
+        int n = batch.Pairs.Pairs, width = batch.Pairs.Length;
+        var marks = batch.Pairs.Tracks.AsSpan(view * n * width, n * width).ToArray().Select(b => R.From(b >> bit & 1));
+        var each = Apply<BceWithLogits, BceWithLogits.Attr>(new(Reduction.None), logits, new Field<R>([.. marks], logits.Shape))[0];
+        R sum = R.From(0);
+        double positions = 0;
+        for (int i = 0; i < n; i++)
+        {
+            int length = batch.Pairs.Lengths[view * n + i];
+            positions += length;
+            for (int t = 0; t < length; t++) sum += each.Values[i * width + t];
+        }
+        return sum * R.From(1 / positions);
     }
 }
 
 public class WholeStepGradientTests
 {
-    [Theory]
-    [InlineData("sum_of_logs", false)]
-    [InlineData("joint", false)]
-    [InlineData("sum_of_logs", true)]
-    [InlineData("sum_of_logs", true, true)]
-    public void The_gradient_of_a_whole_step_is_the_derivative_by_dual_numbers(string form, bool masked, bool words = false)
+    public static TheoryData<string> Cases => ["sum of logs", "joint", "masked bases", "masked bases and words", "two heads", "representations themselves", "tracks from bases", "three ranks", "two ranks of everything"];
+
+    private static (int Tracks, PretrainModelOptions Model, PretrainStepOptions Step, LossWeights Weights, int Ranks) Case(string name)
     {
-        var config = new MambaConfig(8, 2, 6);
-        var options = new PretrainStepOptions { Contrastive = new() { Tau = 0.3, Form = form == "joint" ? Dcl.Form.Joint : Dcl.Form.SumOfLogs }, PairWeights = new(0.5, 1, 0.8) };
-        var weights = new LossWeights(0.7, masked ? 0.4 : 0, 0, words ? 0.6 : 0);
+        var model = new PretrainModelOptions { HeadBody = 8, HeadOut = 6 };
+        var step = new PretrainStepOptions { Contrastive = new() { Tau = 0.3 }, PairWeights = new(0.5, 1, 0.8) };
+        var joint = step with { Contrastive = step.Contrastive with { Form = Dcl.Form.Joint } };
+        return name switch
+        {
+            "sum of logs" => (6, model, step, new(0.7, 0, 0), 1),
+            "joint" => (6, model, joint, new(0.7, 0, 0), 1),
+            "masked bases" => (6, model with { MaskedLanguageBody = 8 }, step, new(0.7, 0.4, 0), 1),
+            "masked bases and words" => (6, model with { MaskedLanguageBody = 8, WordLetters = 2, WordCodons = true }, step, new(0.7, 0.4, 0, 0.6), 1),
+            "two heads" => (6, model with { Dual = true }, step, new(0.7, 0, 0), 1),
+            "representations themselves" => (6, model with { HeadLayers = 0 }, joint, new(0.7, 0, 0), 1),
+            "tracks from bases" => (4, model with { SpliceCodon = true }, step with { MaskedStatistics = true }, new(0.7, 0, 0.5), 1),
+            "three ranks" => (6, model, step, new(0.7, 0, 0), 3),
+            "two ranks of everything" => (4, model with { Dual = true, MaskedLanguageBody = 8, SpliceCodon = true, WordLetters = 1 }, joint with { MaskedStatistics = true }, new(0.7, 0.4, 0.5, 0.6), 2),
+            _ => throw new ArgumentOutOfRangeException(nameof(name)),
+        };
+    }
+
+    [Theory, MemberData(nameof(Cases))]
+    public void The_gradient_of_a_whole_step_is_the_derivative_by_dual_numbers(string name)
+    {
+        var (tracks, modelOptions, options, weights, ranks) = Case(name);
+        var config = new MambaConfig(8, 2, tracks);
         using var device = new CpuDevice(1);
         using var store = new ParameterStore(device, DType.F64);
-        var model = new PretrainModel(store, config, new() { HeadBody = 8, HeadOut = 6, MaskedLanguageBody = masked ? 8 : 0, WordLetters = words ? 2 : 0, WordCodons = words });
+        var model = new PretrainModel(store, config, modelOptions);
         model.Initialise(11);
-        var batch = TrainBatch.Of(new Families(9, 4, exon: 5).Batch(2), masked ? new MaskedLanguageOptions { MaskProbability = 0.4 } : null, 3, 2);
+        // Ranks have different numbers of pairs, as in the mix by length.
+        TrainBatch[] batches = [.. Enumerable.Range(0, ranks).Select(r => TrainBatch.Of(new Families(9, 4 + r, exon: 5).Batch(2 + r), modelOptions.MaskedLanguageBody > 0 ? new MaskedLanguageOptions { MaskProbability = 0.4 } : null, 3, 2 + r))];
         using var step = new PretrainStep(model, store, options);
-        var losses = step.Run([batch], weights);
+        var losses = step.Run(batches, weights);
         var named = model.NamedParameters().Where(p => !p.Value.IsBuffer).ToArray();
         Assert.All(named, p => Assert.False(p.Value.Grad.IsNone, p.Key));
 
@@ -161,16 +230,16 @@ public class WholeStepGradientTests
                 double[] values = p.Value.ToDoubles();
                 return new([.. values.Select((v, i) => new Dual<Real64>(Real64.From(v), Real64.From(direction[name][i])))], p.Shape);
             });
-            var loss = spec.Loss(batch, options.PairWeights, options.Contrastive, weights);
+            var loss = spec.Loss(batches, modelOptions, options, weights);
             Assert.Equal(loss.Value, losses.Total, 1e-11 * Math.Abs(loss.Value));
             double along = 0, absolute = 0;
-            foreach (var (name, p) in named)
+            foreach (var (parameter, p) in named)
             {
                 double[] g = p.Grad.ToDoubles();
                 for (int i = 0; i < g.Length; i++)
                 {
-                    along += g[i] * direction[name][i];
-                    absolute += Math.Abs(g[i] * direction[name][i]);
+                    along += g[i] * direction[parameter][i];
+                    absolute += Math.Abs(g[i] * direction[parameter][i]);
                 }
             }
             // A bias in front of a batch norm has a derivative of zero: there the rounding of the others is the measure.

@@ -245,6 +245,77 @@ public sealed class TrainerTests : IDisposable
     }
 
     [Fact]
+    public void A_run_goes_on_with_the_corpus_it_was_begun_with_alone()
+    {
+        string folder = Folder("run");
+        Train("mouse", false, 6);
+        var before = Files(folder);
+        var e = Assert.Throws<Rna.InputDataException>(() => Train("human", true, 8));
+        Assert.Contains("begun with another corpus (content mouse, now human)", e.Message);
+        Assert.Equal(before.Keys, Files(folder).Keys);
+        Train(null, true, 8);
+        // What was noted is kept where nobody names a corpus.
+        Assert.Throws<Rna.InputDataException>(() => Train("human", true, 12));
+        Train("mouse", true, 12);
+
+        void Train(string? corpus, bool resume, long until)
+        {
+            using var device = new CpuDevice(1);
+            using var trainer = new Trainer(Small, device, new Families(24, 6), null, folder, resume, corpus: corpus);
+            trainer.Run(new() { StopAt = until });
+        }
+    }
+
+    [Theory]
+    [InlineData("masked"), InlineData("bases to tracks"), InlineData("dual ema")]
+    public void Validation_has_every_loss_that_is_trained_and_its_sum_says_which_checkpoint_is_best(string kind)
+    {
+        var config = Kind(kind) with { SpliceCodonStart = 0, SpliceCodonEnd = 0, WeightSteps = 0 };
+        using var device = new CpuDevice(1);
+        using var store = new Autograd.ParameterStore(device, DType.F64);
+        var model = new PretrainModel(store, config.Encoder, config.Model);
+        model.Initialise(config.Seed);
+        // Heads with batch statistics see the batch in training alone: with running ones that are the same the losses of both are, too.
+        var batch = TrainBatch.Of(new Families(24, 6).Batch(3), config.Masking, 1, 1);
+        var weights = config.WeightsAt(9);
+        var found = Validation.Run(model, store, config, weights, [batch, batch]);
+        Assert.Equal(12, found.Pairs);
+        Assert.Equal(weights.Contrastive * found.Contrastive + weights.MaskedLanguage * found.MaskedBases + weights.SpliceCodon * found.SpliceCodon + weights.Words * found.Words, found.Loss, 1e-12);
+        using var step = new PretrainStep(model, store, config.Step);
+        var trained = step.Run([batch], weights);
+        // The linear head of words has no statistics.
+        Assert.Equal(trained.Words, found.Words, 1e-10);
+        Assert.Equal(config.TellsWords, found.Words > 0);
+        Assert.Equal(config.MaskedBases, found.MaskedBases > 0);
+        Assert.Equal(config.SpliceCodon, found.SpliceCodon > 0);
+        if (!config.SpliceCodon) return;
+        // Heads at positions begin with running means of 0 and variances of 1. Written out: mean over a view's positions, two tracks, two views.
+        Assert.Equal(Tracks(model, store, batch), found.SpliceCodon, 1e-9);
+    }
+
+    private static double Tracks(PretrainModel trained, Autograd.ParameterStore store, TrainBatch batch)
+    {
+        var fresh = new PretrainModel(store, trained.Encoder.Config, Kind("bases to tracks").Model);
+        fresh.Initialise(Small.Seed);
+        double total = 0;
+        int n = batch.Pairs.Pairs;
+        for (int row = 0; row < 2 * n; row++)
+        {
+            double positions = batch.Pairs.Lengths.Skip(row / n * n).Take(n).Sum();
+            using var tape = Autograd.Tape.Off(store.Device);
+            using var scope = store.Device.OpenScope();
+            var one = batch.Rows([row]);
+            var y = fresh.Encoder.Forward(tape, scope.From<byte>(one.Tracks, new Shape(1, one.Length)), scope.From<int>(one.Lengths, new Shape(1)));
+            foreach (var (head, bit) in new[] { (fresh.CodonHead!, 4), (fresh.SpliceHead!, 5) })
+            {
+                double[] logits = head.Forward(tape, y, training: false).Value.ToDoubles();
+                for (int t = 0; t < one.Length; t++) total += (Math.Log(1 + Math.Exp(logits[t])) - (one.Tracks[t] >> bit & 1) * logits[t]) / positions;
+            }
+        }
+        return total;
+    }
+
+    [Fact]
     public void Numbers_that_are_not_finite_stop_the_run_and_change_no_file()
     {
         string folder = Folder("diverges");
