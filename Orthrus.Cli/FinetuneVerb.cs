@@ -55,7 +55,7 @@ internal static class FinetuneVerb
         var rate = Real("--lr", "learning rate");
         var headRate = Real("--head-lr", "learning rate of the head");
         var decay = Real("--weight-decay", "weight decay");
-        var schedule = Choice("--schedule", "form of the learning rate", "warmup-cosine", "linear", "warmup", "constant");
+        var schedule = Choice("--schedule", "form of the learning rate", "warmup-cosine", "linear", "warmup", "constant", "exponential");
         var warmup = Real("--warmup", "steps of the warm-up");
         var clipNorm = Real("--clip-norm", "largest norm of all gradients together; 0 for none");
         var clipValue = Real("--clip-value", "largest value of a gradient element; 0 for none");
@@ -70,6 +70,7 @@ internal static class FinetuneVerb
         var length = Number("--max-length", "NT", "leave longer rows out (default: 30000)");
         var crop = new Option<bool>("--crop") { Description = "read the first --max-length nucleotides of longer rows instead; predictions then do so as well" };
         var seed = new Option<uint>("--seed") { HelpName = "N", Description = "seed of everything random", DefaultValueFactory = _ => 0 };
+        var seeds = Text("--seeds", "N[,N]", "a run in RUN/seed-N for each seed, which is also that of a drawn split; RUN/metrics.json has means with 1.96 standard errors");
         var test = new Option<bool>("--test") { Description = "measure the test rows as well: do so once, at the end" };
         var baselines = new Option<string?>("--baselines") { Arity = ArgumentArity.ZeroOrOne, HelpName = "NAME[,NAME]", Description = "measure beside it probe (a linear probe of the model it began with), kmer3 to kmer6, composition, or those named, fitted on the same rows" };
         var resamples = new Option<int>("--bootstrap") { HelpName = "N", Description = "resamples of the intervals; 0 for none", DefaultValueFactory = _ => 1000 };
@@ -81,7 +82,7 @@ internal static class FinetuneVerb
         var command = new Command("finetune", Help)
         {
             model, scratch, task, target, output, preset, kind, sequence, split, groups, random, splitSeed, cds, blank, freeze, lora, alpha, matrices, few, rate, headRate, decay, schedule, warmup, clipNorm, clipValue,
-            batch, epochs, steps, every, patience, width, layers, standardise, length, crop, seed, test, baselines, resamples, units, name, device, threads, quiet,
+            batch, epochs, steps, every, patience, width, layers, standardise, length, crop, seed, seeds, test, baselines, resamples, units, name, device, threads, quiet,
         };
         command.SetAction(r =>
         {
@@ -96,7 +97,7 @@ internal static class FinetuneVerb
                 Task = taskName ?? o.Task,
                 Kind = r.GetValue(kind) switch { "regression" => ProbeKind.Regression, "binary" => ProbeKind.Binary, "multilabel" => ProbeKind.Multilabel, _ => null },
                 LearningRate = r.GetValue(rate) ?? o.LearningRate, HeadLearningRate = r.GetValue(headRate) ?? o.HeadLearningRate, WeightDecay = r.GetValue(decay) ?? o.WeightDecay,
-                Schedule = r.GetValue(schedule) switch { "warmup-cosine" => LearningRateKind.WarmupCosine, "linear" => LearningRateKind.Linear, "warmup" => LearningRateKind.Warmup, "constant" => LearningRateKind.Constant, _ => o.Schedule },
+                Schedule = r.GetValue(schedule) switch { "warmup-cosine" => LearningRateKind.WarmupCosine, "linear" => LearningRateKind.Linear, "warmup" => LearningRateKind.Warmup, "constant" => LearningRateKind.Constant, "exponential" => LearningRateKind.Exponential, _ => o.Schedule },
                 Warmup = r.GetValue(warmup) ?? o.Warmup, ClipNorm = r.GetValue(clipNorm) ?? o.ClipNorm, ClipValue = r.GetValue(clipValue) ?? o.ClipValue, Batch = r.GetValue(batch) ?? o.Batch,
                 Steps = r.GetValue(epochs) is not null ? null : r.GetValue(steps) ?? o.Steps, Epochs = r.GetValue(epochs) ?? o.Epochs, ValidateEvery = r.GetValue(every) ?? o.ValidateEvery,
                 Patience = r.GetValue(patience) ?? o.Patience, HeadBody = r.GetValue(width) ?? o.HeadBody, HeadLayers = r.GetValue(layers) ?? o.HeadLayers,
@@ -111,9 +112,10 @@ internal static class FinetuneVerb
                 Baselines = r.GetResult(baselines) is null ? [] : r.GetValue(baselines) is { } named ? Baselines(named) : FinetuneRequest.AllBaselines,
                 Resamples = r.GetValue(resamples), Units = r.GetValue(units), Name = r.GetValue(name), Device = DeviceOption.Parse(r.GetValue(device)!), Threads = r.GetValue(threads), Quiet = r.GetValue(quiet),
             };
-            var command = new FinetuneCommand(request.Checked(), CliHost.Of(r));
             Interrupt.Patience = Patience;
-            return command.Run();
+            if (r.GetValue(seeds) is not { } several) return new FinetuneCommand(request.Checked(), CliHost.Of(r)).Run();
+            if (r.GetResult(seed) is { Implicit: false } || r.GetValue(splitSeed) is not null) throw new UsageException("--seeds says the seed of each run: leave --seed and --split-seed out");
+            return FinetuneSeeds.Run(request, [.. List(several, "--seeds").Select(Seed)], CliHost.Of(r));
         });
         return command;
     }
@@ -159,6 +161,9 @@ internal static class FinetuneVerb
         string[] parts = text?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [];
         return parts.Distinct().Count() == parts.Length ? parts : throw new UsageException($"{option} {text}: names something twice");
     }
+
+    private static uint Seed(string text) =>
+        uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out uint seed) ? seed : throw new UsageException($"--seeds {text}: give whole numbers from 0 to {uint.MaxValue}");
 
     private static Option<string?> Text(string name, string value, string description) => new(name) { HelpName = value, Description = description };
 

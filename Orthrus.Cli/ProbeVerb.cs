@@ -37,7 +37,10 @@ internal static class ProbeVerb
         var random = new Option<bool>("--random-split") { Description = "draw 70/15/15 splits of single rows, one per seed" };
         var seeds = Text("--seeds", "N[,N]", "seeds of drawn splits (default: the ten of mRNABench)");
         var test = new Option<bool>("--test") { Description = "measure the test rows as well: do so once, at the end" };
-        var baselines = new Option<string?>("--baselines") { Arity = ArgumentArity.ZeroOrOne, HelpName = "NAME[,NAME]", Description = "also kmer3, kmer4, kmer5, kmer6, composition, random (the first model's sizes with random weights), or those named" };
+        var baselines = new Option<string?>("--baselines") { Arity = ArgumentArity.ZeroOrOne, HelpName = "NAME[,NAME]", Description = "also kmer3, kmer4, kmer5, kmer6, composition, random (the first model's sizes with random weights; random:SEED for weights of that seed), or those named" };
+        var alphas = Text("--alphas", "X[,X]", "penalties that a ridge regression chooses from (default: 0.0001, 0.001, ..., 100)");
+        var strength = new Option<double?>("--c") { HelpName = "X", Description = "C of the logistic regression: the smaller, the stronger its penalty (default: 1)" };
+        var variance = new Option<double?>("--total-variance") { HelpName = "X", Description = "bring every feature set to this sum of variances, so that penalties mean the same to all (default: embeddings as they are, baselines 1)" };
         var cds = new Option<string>("--cds") { HelpName = "annotated|longest-orf", Description = "where codon marks come from; longest-orf calls a CDS where none is known", DefaultValueFactory = _ => "annotated" };
         cds.AcceptOnlyFromAmong("annotated", "longest-orf");
         var blank = new Option<bool>("--blank-tracks") { Description = "leave codon and splice marks out" };
@@ -58,7 +61,7 @@ internal static class ProbeVerb
         var command = new Command("probe", Help)
         {
             model, task, target, kind, sequence, split, groups, random, seeds, test, baselines, cds, blank, retrieval, transcripts, table, candidates, json, csv, name,
-            embeddings, resamples, units, seed, device, threads, quiet,
+            embeddings, alphas, strength, variance, resamples, units, seed, device, threads, quiet,
         };
         command.SetAction(r =>
         {
@@ -73,7 +76,7 @@ internal static class ProbeVerb
                 Policy = r.GetValue(blank) ? CdsPolicy.Blank : r.GetValue(cds) == "longest-orf" ? CdsPolicy.LongestOrf : CdsPolicy.Annotated,
                 Retrieval = r.GetValue(retrieval), Transcripts = r.GetValue(transcripts), Table = r.GetValue(table), Candidates = r.GetValue(candidates),
                 Json = r.GetValue(json), Csv = r.GetValue(csv), Name = r.GetValue(name), Embeddings = r.GetValue(embeddings),
-                Resamples = r.GetValue(resamples), Units = r.GetValue(units), Seed = r.GetValue(seed), Device = DeviceOption.Parse(r.GetValue(device)!), Threads = r.GetValue(threads), Quiet = r.GetValue(quiet),
+                Alphas = [.. List(r.GetValue(alphas), "--alphas").Select(Penalty).Order()], C = r.GetValue(strength), TotalVariance = r.GetValue(variance), Resamples = r.GetValue(resamples), Units = r.GetValue(units), Seed = r.GetValue(seed), Device = DeviceOption.Parse(r.GetValue(device)!), Threads = r.GetValue(threads), Quiet = r.GetValue(quiet),
             };
             if (r.GetValue(blank) && r.GetResult(cds) is { Implicit: false } && request.Policy == CdsPolicy.Blank && r.GetValue(cds) == "longest-orf")
                 throw new UsageException("--blank-tracks and --cds longest-orf exclude each other");
@@ -86,7 +89,7 @@ internal static class ProbeVerb
     {
         string[] names = List(list, "--baselines");
         foreach (string n in names)
-            if (!ProbeRequest.AllBaselines.Contains(n)) throw new UsageException($"--baselines {n}: there is none of this name; use {string.Join(", ", ProbeRequest.AllBaselines)}");
+            if (!ProbeRequest.AllBaselines.Contains(n) && ProbeRequest.RandomSeed(n) is null) throw new UsageException($"--baselines {n}: there is none of this name; use {string.Join(", ", ProbeRequest.AllBaselines)}, {ProbeRequest.Random}:SEED");
         return names;
     }
 
@@ -99,6 +102,9 @@ internal static class ProbeVerb
 
     private static uint Seed(string text) =>
         uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out uint seed) ? seed : throw new UsageException($"--seeds {text}: give whole numbers from 0 to {uint.MaxValue}");
+
+    private static double Penalty(string text) =>
+        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double alpha) && alpha > 0 && double.IsFinite(alpha) ? alpha : throw new UsageException($"--alphas {text}: give numbers above 0");
 
     private static Option<string?> Text(string name, string value, string description) => new(name) { HelpName = value, Description = description };
 }

@@ -17,8 +17,17 @@ internal sealed class FinetuneCommand(FinetuneRequest request, CliHost host)
 
     private string Folder => request.Output!;
 
-    /// <summary>Runs and returns the exit code.</summary>
+    /// <summary>Runs, shows the figures and returns the exit code.</summary>
     internal int Run()
+    {
+        var rows = Train();
+        foreach (string line in ProbeReport.Lines(rows)) host.Output.WriteLine(line);
+        host.Output.Flush();
+        return ExitCode.Done;
+    }
+
+    /// <summary>Trains, writes the run's folder and returns its figures.</summary>
+    internal IReadOnlyList<ProbeRow> Train()
     {
         var target = request.Device.Resolve(request.Threads is not null ? "--threads" : null);
         using var gpu = target.Open();
@@ -48,10 +57,8 @@ internal sealed class FinetuneCommand(FinetuneRequest request, CliHost host)
             WholeFile.Write(Path.Combine(Folder, "metrics.json"), ProbeReport.Json(rows));
             // Last: a folder with final/ is a run that is whole.
             result.Model.SaveHuggingFace(request.Final);
-            foreach (string line in ProbeReport.Lines(rows)) host.Output.WriteLine(line);
-            host.Output.Flush();
             Say($"{request.Final}: give it to `orthrus predict --model`");
-            return ExitCode.Done;
+            return rows;
         }
         catch (OperationCanceledException)
         {

@@ -39,6 +39,7 @@ internal sealed class ProbeCommand(ProbeRequest request, CliHost host)
         var options = new ProbeOptions
         {
             Task = request.TaskName, Kind = request.Kind, ByGroups = request.Groups is not null, Test = request.Test, Resamples = request.Resamples, BootstrapSeed = request.Seed,
+            Alphas = request.Alphas.Count > 0 ? request.Alphas : RidgeProbe.DefaultAlphas, C = request.C ?? 1, TotalVariance = request.TotalVariance,
             Seeds = !request.Draws ? [] : request.Seeds.Count > 0 ? request.Seeds : Splits.DefaultSeeds,
         };
         if (request.Units is not null && table.Units.Distinct().Count() < 2) throw new InputDataException(path, $"column {request.Units}", "is the same for all rows", "name a column of several groups");
@@ -86,13 +87,13 @@ internal sealed class ProbeCommand(ProbeRequest request, CliHost host)
             string shown = features.Any(f => f.Name == model.Name) ? name : model.Name;
             features.Add(Embedded(model, shown, transcripts, request.Embeddings));
         }
-        IEnumerable<string> simple = request.Retrieval ? without : request.Baselines.Where(b => b != ProbeRequest.Random);
+        IEnumerable<string> simple = request.Retrieval ? without : request.Baselines.Where(b => ProbeRequest.RandomSeed(b) is null);
         features.AddRange(simple.Select(b => FeatureSet.Baseline(b, transcripts)));
-        if (request.Baselines.Contains(ProbeRequest.Random))
+        foreach (ulong seed in request.Baselines.Select(ProbeRequest.RandomSeed).OfType<ulong>())
         {
-            var random = OrthrusModel.Create(first!.Config, seed: 0);
+            var random = OrthrusModel.Create(first!.Config, seed);
             if (random.Sha256 == first.Sha256) Say($"{first.Name} has the weights of the random baseline: it is not measured twice");
-            else features.Add(Embedded(random, random.Name, transcripts, null));
+            else features.Add(Embedded(random, seed == 0 ? random.Name : $"{random.Name} seed {seed}", transcripts, null));
         }
         return features;
     }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Orthrus.Rna;
 using Orthrus.Train.Probing;
 
@@ -31,6 +32,9 @@ internal sealed record ProbeRequest
     internal string? Csv { get; init; }
     internal string? Name { get; init; }
     internal string? Embeddings { get; init; }
+    internal IReadOnlyList<double> Alphas { get; init; } = [];
+    internal double? C { get; init; }
+    internal double? TotalVariance { get; init; }
     internal int Resamples { get; init; }
     internal string? Units { get; init; }
     internal uint Seed { get; init; }
@@ -38,6 +42,10 @@ internal sealed record ProbeRequest
     /// <summary>Where embeddings are computed; the linear algebra is the CPU's.</summary>
     internal DeviceChoice Device { get; init; } = DeviceOption.Parse("auto");
     internal bool Quiet { get; init; }
+
+    /// <summary>Seed of a baseline of random weights by its name, random or random:SEED; null for other names.</summary>
+    internal static ulong? RandomSeed(string baseline) => baseline == Random ? 0
+        : baseline.StartsWith(Random + ":", StringComparison.Ordinal) && ulong.TryParse(baseline.AsSpan(Random.Length + 1), NumberStyles.None, CultureInfo.InvariantCulture, out ulong seed) ? seed : null;
 
     /// <summary>Whether splits are drawn and not read.</summary>
     internal bool Draws => Groups is not null || RandomSplit;
@@ -57,7 +65,10 @@ internal sealed record ProbeRequest
         Refuse(Retrieval && (Task is not null || Targets.Count > 0), "--retrieval reads --transcripts and --table; --task and --target belong to a probe");
         Refuse(Retrieval && (Transcripts is null || Table is null), "--retrieval needs --transcripts FASTA and --table TABLE");
         Refuse(Retrieval && (Draws || Seeds.Count > 0 || Kind is not null || Units is not null), "--groups, --random-split, --seeds, --kind and --bootstrap-units belong to a probe, not to --retrieval");
-        Refuse(Retrieval && Baselines.Except([Random, "kmer5"]).Any() && Baselines.Count < AllBaselines.Length, "--retrieval has the baselines kmer5, always, and random");
+        Refuse(Retrieval && Baselines.Any(b => b != "kmer5" && RandomSeed(b) is null) && Baselines.Count < AllBaselines.Length, "--retrieval has the baselines kmer5, always, and random");
+        Refuse(Retrieval && (Alphas.Count > 0 || C is not null || TotalVariance is not null), "--alphas, --c and --total-variance belong to a probe, not to --retrieval");
+        Refuse(C is <= 0 or double.NaN or double.PositiveInfinity, $"--c {C}: give a number above 0");
+        Refuse(TotalVariance is <= 0 or double.NaN or double.PositiveInfinity, $"--total-variance {TotalVariance}: give a number above 0");
         Refuse(!Retrieval && (Transcripts is not null || Table is not null || Candidates is not null), "--transcripts, --table and --candidates belong to --retrieval");
         Refuse(!Retrieval && Task is null, "give --task TABLE with --target COLUMN, or --retrieval");
         Refuse(!Retrieval && Targets.Count == 0, "give --target COLUMN: what to predict of the task");

@@ -11,6 +11,8 @@ public enum LearningRateKind : byte
     Warmup,
     /// <summary>Constant.</summary>
     Constant,
+    /// <summary>Falls by the same factor at every step, from the whole rate to a hundredth of it after the last.</summary>
+    Exponential,
 }
 
 /// <summary>Learning rate by step.</summary>
@@ -30,6 +32,7 @@ public sealed record LearningRateSchedule(LearningRateKind Kind, long TotalSteps
         LearningRateKind.Constant => 1,
         LearningRateKind.Linear => Ramp(step, TotalSteps),
         LearningRateKind.Warmup => Ramp(step, Warmup),
+        LearningRateKind.Exponential => Math.Pow(0.01, Math.Min(1, (double)step / TotalSteps)),
         // A run that is over before its warm-up has the ramp alone, over all its steps.
         _ => TotalSteps <= Warmup ? Ramp(step, TotalSteps) : step < Warmup ? Ramp(step, Warmup) : Cosine(step),
     };

@@ -63,24 +63,37 @@ public sealed class FeatureSet
 
     /// <summary>Features of rows as a matrix, and what each was multiplied by.</summary>
     /// <param name="rows">Rows of the table.</param>
+    /// <param name="variance">Sum of the features' variances over these rows that they are brought to, embeddings by one factor; null leaves embeddings as they are and baselines at 1.</param>
     /// <param name="scale">Factors of the features; null where they are taken as they are.</param>
     /// <exception cref="ArgumentException">More numbers than an array holds.</exception>
-    internal double[] Matrix(int[] rows, out double[]? scale)
+    internal double[] Matrix(int[] rows, double? variance, out double[]? scale)
     {
         if ((long)rows.Length * Width > int.MaxValue / 2)
             throw new ArgumentException($"{rows.Length:N0} rows of {Width:N0} features are more than a probe takes", nameof(rows));
         var matrix = new double[rows.Length * Width];
         for (int i = 0; i < rows.Length; i++) Fill(rows[i], matrix.AsSpan(i * Width, Width));
         scale = Scaled ? Scales(matrix, rows.Length) : null;
+        if (variance is { } wanted)
+        {
+            double[] variances = Variances(matrix, rows.Length, out _), factors = scale ?? [.. Enumerable.Repeat(1.0, Width)];
+            double total = variances.Select((v, j) => v * factors[j] * factors[j]).Sum();
+            // Features that never vary stay as they are: nothing can be told from them.
+            scale = total > 0 ? Array.ConvertAll(factors, f => f * Math.Sqrt(wanted / total)) : factors;
+        }
         if (scale is null) return matrix;
         for (int i = 0; i < rows.Length; i++)
             for (int j = 0; j < Width; j++) matrix[i * Width + j] *= scale[j];
         return matrix;
     }
 
-    private double[] Scales(double[] matrix, int rows)
+    private double[] Scales(double[] matrix, int rows) =>
+        // A feature that never varies says nothing; its rounding must not be blown up.
+        [.. Variances(matrix, rows, out double[] mean).Select((v, j) => Math.Sqrt(v) is var deviation && deviation > 1e-12 * Math.Max(Math.Abs(mean[j]), 1e-12) ? 1 / (deviation * Math.Sqrt(Width)) : 0)];
+
+    private double[] Variances(double[] matrix, int rows, out double[] mean)
     {
-        double[] mean = new double[Width], squares = new double[Width];
+        var squares = new double[Width];
+        mean = new double[Width];
         for (int i = 0; i < rows; i++) Vec.Add(1.0 / rows, matrix.AsSpan(i * Width, Width), mean);
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < Width; j++)
@@ -88,7 +101,6 @@ public sealed class FeatureSet
                 double d = matrix[i * Width + j] - mean[j];
                 squares[j] += d * d;
             }
-        // A feature that never varies says nothing; its rounding must not be blown up.
-        return [.. squares.Select((s, j) => Math.Sqrt(s / rows) is var deviation && deviation > 1e-12 * Math.Max(Math.Abs(mean[j]), 1e-12) ? 1 / (deviation * Math.Sqrt(Width)) : 0)];
+        return Array.ConvertAll(squares, s => s / rows);
     }
 }

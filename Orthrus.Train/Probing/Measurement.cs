@@ -79,12 +79,23 @@ internal static class Results
                 yield return Row(models[0].Model + Minus + model, measured[i].Target, measured[i].Metric, [.. models[0].Measured[i].Values.Zip(measured[i].Values, (a, b) => a - b)]);
         }
 
-        ProbeRow Row(string model, string target, string metric, double[] values)
-        {
-            double[] defined = [.. values.Where(v => !double.IsNaN(v))];
-            var (mean, half, _) = defined.Length > 0 ? Aggregation.Summarise(defined) : (double.NaN, double.NaN, double.NaN);
-            if (defined.Length < 2) half = double.NaN;
-            return new ProbeRow(task, target, model, split, metric, mean, mean - half, mean + half, (int)Math.Round(n));
-        }
+        ProbeRow Row(string model, string target, string metric, double[] values) => Mean(task, target, model, split, metric, values, n);
+    }
+
+    /// <summary>Rows of several runs of the same models on the same table: the mean of each figure, and 1.96 standard errors about it. Differences stay paired.</summary>
+    internal static List<ProbeRow> OverRuns(IReadOnlyList<IReadOnlyList<ProbeRow>> runs)
+    {
+        var all = runs.Select(run => run.ToDictionary(r => (r.Task, r.Target, r.Model, r.Split, r.Metric))).ToArray();
+        // A label that some training rows have in one class only is missing in that run.
+        return [.. all.SelectMany(a => a.Keys).Distinct().Select(key => Mean(key.Task, key.Target, key.Model, key.Split, key.Metric,
+            [.. all.Select(a => a.TryGetValue(key, out var row) ? row.Value : double.NaN)], all.Where(a => a.ContainsKey(key)).Average(a => a[key].N)))];
+    }
+
+    private static ProbeRow Mean(string task, string target, string model, string split, string metric, double[] values, double n)
+    {
+        double[] defined = [.. values.Where(v => !double.IsNaN(v))];
+        var (mean, half, _) = defined.Length > 0 ? Aggregation.Summarise(defined) : (double.NaN, double.NaN, double.NaN);
+        if (defined.Length < 2) half = double.NaN;
+        return new ProbeRow(task, target, model, split, metric, mean, mean - half, mean + half, (int)Math.Round(n));
     }
 }

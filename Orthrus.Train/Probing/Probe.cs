@@ -180,7 +180,7 @@ public sealed class Probe
                 if (factor is null || !rows.AsSpan().SequenceEqual(works[g].Train))
                 {
                     rows = works[g].Train;
-                    factor = FeatureFactor.Create(features.Matrix(rows, out scale), rows.Length, features.Width, _device);
+                    factor = FeatureFactor.Create(features.Matrix(rows, _options.TotalVariance, out scale), rows.Length, features.Width, _device);
                 }
                 if (_kind == ProbeKind.Regression) Regress(works[g], features, factor, scale, (p, measured) => result[g][p][m] = measured);
                 else Classify(works[g], labels[g], features, factor, scale, (p, measured) => result[g][p][m] = measured);
@@ -200,7 +200,7 @@ public sealed class Probe
         int target = work.Group.Targets[0];
         double[] Truth(int[] rows) => [.. rows.Select(r => _table.Target(r, target))];
         var fit = RidgeProbe.Fit(factor, Truth(work.Train), _options.Alphas);
-        if (_options.Seeds.Count == 0 && (fit.Alpha == _options.Alphas.Max() || fit.Alpha == _options.Alphas.Min()))
+        if (_options.Seeds.Count == 0 && _options.Alphas.Count > 1 && (fit.Alpha == _options.Alphas.Max() || fit.Alpha == _options.Alphas.Min()))
             _remark($"{features.Name}, {work.Group.Name}: the penalty {fit.Alpha} is at the end of its range");
         for (int p = 0; p < work.Parts.Length; p++)
         {

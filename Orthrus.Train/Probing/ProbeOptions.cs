@@ -37,6 +37,12 @@ public sealed record ProbeOptions
     /// <summary>C of the logistic regression.</summary>
     public double C { get; init; } = 1;
 
+    /// <summary>
+    /// Sum of the features' variances over the training rows that every feature set is brought to, so that a penalty means the same to all; null takes embeddings as they are, and
+    /// brings baselines to 1.
+    /// </summary>
+    public double? TotalVariance { get; init; }
+
     /// <summary>Resamples of the bootstrap; 0 for none. Drawn splits have their intervals over seeds instead.</summary>
     public int Resamples { get; init; } = 1000;
 

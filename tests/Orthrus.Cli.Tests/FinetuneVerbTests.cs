@@ -55,6 +55,37 @@ public sealed class FinetuneVerbTests : IDisposable
     }
 
     [Fact]
+    public void Several_seeds_are_several_runs_and_their_means()
+    {
+        Labelled();
+        string[] way = ["--freeze", "encoder", "--groups", "group", "--schedule", "exponential", "--baselines", "kmer3"];
+        var run = Finetune("all", [.. way, "--seeds", "4,2541"]).Succeeded();
+        Finetune("one", [.. way, "--seed", "4", "--split-seed", "4"]).Succeeded();
+        foreach (string file in new[] { "options.json", "metrics.json", "log.jsonl", Path.Combine("final", "model.safetensors") })
+            Assert.Equal(File.ReadAllBytes(Path.Combine(PathOf("one"), file)), File.ReadAllBytes(Path.Combine(PathOf("all"), "seed-4", file)));
+        Assert.False(Directory.Exists(Path.Combine(PathOf("all"), "final")));
+        JsonElement[] Rows(string folder) => [.. Json(folder, "metrics.json").EnumerateArray()];
+        JsonElement[] first = Rows(Path.Combine("all", "seed-4")), second = Rows(Path.Combine("all", "seed-2541")), both = Rows("all");
+        Assert.Equal(first.Length, both.Length);
+        Assert.Contains(both, r => r.GetProperty("model").GetString()!.EndsWith(" - kmer3", StringComparison.Ordinal));
+        string Key(JsonElement r) => string.Join('|', new[] { "target", "model", "split", "metric" }.Select(p => r.GetProperty(p).GetString()));
+        foreach (var row in both)
+        {
+            double a = first.Single(r => Key(r) == Key(row)).GetProperty("value").GetDouble(), b = second.Single(r => Key(r) == Key(row)).GetProperty("value").GetDouble();
+            Assert.Equal((a + b) / 2, row.GetProperty("value").GetDouble(), 1e-12);
+            // The published interval: 1.96 population standard deviations over the root of the number of seeds.
+            Assert.Equal((a + b) / 2 + 1.96 * (Math.Abs(a - b) / 2) / Math.Sqrt(2), row.GetProperty("high").GetDouble(), 1e-9);
+        }
+        Assert.Equal(both.Length + 1, FinetuneVerbTests.Rows(run.Out).Length);
+        // The exponential schedule ends at a hundredth.
+        double[] rates = [.. File.ReadLines(Path.Combine(PathOf("one"), "log.jsonl")).Select(l => JsonDocument.Parse(l).RootElement).Where(l => l.TryGetProperty("lr", out _)).Select(l => l.GetProperty("lr").GetDouble())];
+        Assert.All(rates.Zip(rates.Skip(1)), p => Assert.Equal(Math.Pow(0.01, 1.0 / rates.Length), p.Second / p.First, 1e-6));
+        Assert.Contains("holds a run already", Finetune("all", [.. way, "--seeds", "4,2541"]).ErrorLines[^1]);
+        Assert.Contains("--seeds says the seed of each run", Finetune("x", [.. way, "--seeds", "4,5", "--seed", "1"]).ErrorLines[^1]);
+        Assert.Contains("at least two", Finetune("x", [.. way, "--seeds", "4"]).ErrorLines[^1]);
+    }
+
+    [Fact]
     public void A_frozen_encoder_learns_from_real_rows_and_predicts_new_ones()
     {
         var run = CliRun.Of("finetune", "--model", "random-mamba-6track", "--task", Example, "--target", "halflife", "-o", PathOf("run"), "--freeze", "encoder", "--seed", "1", "--baselines", "probe,kmer3", "--bootstrap", "50", "--test").Succeeded();

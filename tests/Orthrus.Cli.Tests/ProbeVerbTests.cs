@@ -146,6 +146,44 @@ public sealed class ProbeVerbTests : IDisposable
     }
 
     [Fact]
+    public void Penalties_and_the_scale_of_features_are_options()
+    {
+        string[] args = ["--task", Labelled("y", (gc, i) => (gc + i % 7 * 0.1).ToString("F3", CultureInfo.InvariantCulture)), "--target", "y", "--model", "random-mamba-4track", "--baselines", "kmer3"];
+        double[] Values(params string[] more) => [.. Probe([.. args, .. more]).Select(r => r.Value!.Value)];
+        double[] plain = Values(), one = Values("--total-variance", "1"), two = Values("--total-variance", "2", "--alphas", "20"), eight = Values("--total-variance", "8", "--alphas", "80");
+        // Features and penalties that grow together change nothing; a baseline has a total variance of 1 as it is, an embedding has not.
+        Assert.All(two.Zip(eight), p => Assert.Equal(p.First, p.Second, 1e-9));
+        string[] models = [.. Probe(args).Select(r => r.Model)];
+        for (int i = 0; i < plain.Length; i++)
+        {
+            if (models[i] == "kmer3") Assert.Equal(plain[i], one[i], 1e-9);
+            if (models[i] == "random-mamba-4track") Assert.NotEqual(plain[i], one[i], 1e-6);
+        }
+        string remark = CliRun.Of(["probe", .. args, "--alphas", "0.5,1e9", "--bootstrap", "0"]).Succeeded().Error;
+        Assert.Contains("the penalty 0.5 is at the end of its range", remark);
+        Assert.DoesNotContain("at the end", CliRun.Of(["probe", .. args, "--alphas", "0.5", "--bootstrap", "0"]).Succeeded().Error);
+
+        string labels = Labelled("y", (gc, i) => gc > 0.5 ^ i % 9 == 0 ? "1" : "0");
+        double[] Auroc(params string[] more) => [.. Probe(["--task", labels, "--target", "y", "--model", "random-mamba-4track", "--baselines", "kmer3", .. more]).Select(r => r.Value!.Value)];
+        // The penalty is the sum of squared weights over 2 C.
+        Assert.All(Auroc("--c", "3", "--total-variance", "2").Zip(Auroc("--c", "1", "--total-variance", "6")), p => Assert.Equal(p.First, p.Second, 1e-9));
+        Assert.NotEqual(Auroc("--c", "0.01"), Auroc("--c", "10"));
+    }
+
+    [Fact]
+    public void Random_weights_of_any_seed_are_baselines()
+    {
+        var made = OrthrusModel.Load("random-mamba-4track");
+        string folder = _files.Out("seed5");
+        OrthrusModel.Create(made.Config, seed: 5).SaveHuggingFace(folder);
+        string table = Labelled("y", (gc, _) => gc.ToString("F3", CultureInfo.InvariantCulture), rows: 60);
+        var rows = Probe("--task", table, "--target", "y", "--model", folder, "--baselines", "random:6,random:7");
+        Assert.Equal(5, rows.Select(r => r.Model).Distinct().Count());
+        var other = Probe("--task", table, "--target", "y", "--model", "random-mamba-4track", "--baselines", "random:5");
+        Assert.Equal(rows[0].Value, other.Single(r => r.Model.EndsWith(" seed 5", StringComparison.Ordinal) && r.Metric == rows[0].Metric && !r.Model.Contains(" - ", StringComparison.Ordinal)).Value);
+    }
+
+    [Fact]
     public void Splits_are_drawn_by_groups_or_by_rows_over_seeds()
     {
         string[] args = ["--task", Example, "--target", "halflife"];
@@ -208,6 +246,11 @@ public sealed class ProbeVerbTests : IDisposable
     [InlineData(2, "--task T --target halflife --groups split --random-split", "one of the two")]
     [InlineData(2, "--task T --target halflife --groups split --split-column split", "give one of them")]
     [InlineData(2, "--task T --target halflife --random-split --seeds x", "--seeds x")]
+    [InlineData(2, "--task T --target halflife --alphas 1,0", "--alphas 0: give numbers above 0")]
+    [InlineData(2, "--task T --target halflife --c -1", "--c -1: give a number above 0")]
+    [InlineData(2, "--task T --target halflife --total-variance 0", "--total-variance 0: give a number above 0")]
+    [InlineData(2, "--task T --target halflife --baselines random:x", "random:SEED")]
+    [InlineData(2, "--retrieval --transcripts T --table T --c 2", "belong to a probe, not to --retrieval")]
     [InlineData(2, "--task T --target halflife --baselines kmer9", "kmer9")]
     [InlineData(2, "--task T --target halflife --bootstrap -1", "--bootstrap")]
     [InlineData(2, "--task T --target halflife --threads 0", "--threads")]

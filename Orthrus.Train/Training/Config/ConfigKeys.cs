@@ -74,7 +74,7 @@ public static class ConfigKeys
         Real("optimiser.explicit_l2", "share of the weights subtracted at each step, whatever the rate", c => c.ExplicitL2, (c, v) => c with { ExplicitL2 = v }),
         Real("optimiser.ema", "decay of a running mean of the weights (at most t / (t + 9) at step t), which is then the result; 0 for none", c => c.Ema, (c, v) => c with { Ema = v }),
         Choice("optimiser.schedule", "how the learning rate moves; warmup then stays constant, whatever the number of steps", c => c.Schedule, (c, v) => c with { Schedule = v },
-            ("warmup_cosine", LearningRateKind.WarmupCosine), ("warmup", LearningRateKind.Warmup), ("linear", LearningRateKind.Linear), ("constant", LearningRateKind.Constant)),
+            ("warmup_cosine", LearningRateKind.WarmupCosine), ("warmup", LearningRateKind.Warmup), ("linear", LearningRateKind.Linear), ("constant", LearningRateKind.Constant), ("exponential", LearningRateKind.Exponential)),
         Real("optimiser.warmup_steps", "-1 takes a tenth of all steps, at most 10,000", c => c.WarmupSteps, (c, v) => c with { WarmupSteps = v }),
 
         new("run.steps", "updates of the run", c => Text(c.Steps), (c, v) => c with { Steps = long.Parse(v, NumberStyles.None, CultureInfo.InvariantCulture) }) { Free = true },
