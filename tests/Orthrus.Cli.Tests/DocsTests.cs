@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.RegularExpressions;
 using Orthrus.TestSupport;
 
@@ -27,6 +28,7 @@ public partial class DocsTests
                 if (Path.Exists(Path.Combine(TestPaths.Repository, entry)))
                     File.CreateSymbolicLink(Path.Combine(folder, entry), Path.Combine(TestPaths.Repository, entry));
             var environment = MpiTests.Surroundings(("PATH", AppContext.BaseDirectory + Path.PathSeparator + Environment.GetEnvironmentVariable("PATH")));
+            var clock = Stopwatch.StartNew();
             foreach (string block in ShellBlocks(document))
             {
                 string script = string.Join('\n', block.Split('\n').Where(l => !l.StartsWith(TestCommand, StringComparison.Ordinal)))
@@ -35,6 +37,8 @@ public partial class DocsTests
                 var result = Shell.Run("bash", ["-euo", "pipefail", "-c", script], folder, environment, seconds: 300);
                 Assert.True(result.ExitCode == 0, $"{document}:\n{block}\n{result}");
             }
+            // Among others PRETRAIN.md, from genomes to a table of probes, says ten minutes.
+            Assert.True(clock.Elapsed.TotalMinutes < 10, $"{document} took {clock.Elapsed}");
         }
         finally
         {

@@ -79,6 +79,22 @@ public sealed class MpiTests : IDisposable
     }
 
     [Fact]
+    public void Processes_without_a_pair_of_their_own_change_nothing()
+    {
+        Launcher();
+        string[] options = ["--set", "run.dtype=f64", "--set", "data.pairs=2", "--set", "loss.masked_bases=true", "--set", "masking.body=8"];
+        // Statistics at positions are those of a process: here one has both pairs, or each its own, so the contrastive loss alone is compared.
+        string[] contrast = options[..4];
+        CliRun.Of(Command("one", 4, contrast)).Succeeded();
+        var result = Ranks(3, Command("three", 4, contrast));
+        Assert.True(result.ExitCode == 0, result.ToString());
+        Same(Log("one"), Log("three"), 1e-10, "3 ranks, 2 pairs");
+        var masked = Ranks(3, Command("masked", 3, options));
+        Assert.True(masked.ExitCode == 0, masked.ToString());
+        Assert.All(Log("masked"), v => Assert.True(double.IsFinite(v)));
+    }
+
+    [Fact]
     public void Stopping_and_another_number_of_processes_in_between()
     {
         Launcher();
@@ -108,14 +124,15 @@ public sealed class MpiTests : IDisposable
     }
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(0)]
-    public void A_process_that_is_killed_ends_all_with_a_word_and_a_whole_checkpoint(int victim)
+    [InlineData(3, 1)]
+    [InlineData(2, 0)]
+    [InlineData(4, 3)]
+    public void A_process_that_is_killed_ends_all_with_a_word_and_a_whole_checkpoint(int ranks, int victim)
     {
         string launcher = Launcher();
         string[] command = Command("killed", 100_000);
         var info = new ProcessStartInfo(launcher) { RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = _folder };
-        foreach (string a in (string[])["-np", "3", ChildProcess.Executable, .. command]) info.ArgumentList.Add(a);
+        foreach (string a in (string[])["-np", $"{ranks}", ChildProcess.Executable, .. command]) info.ArgumentList.Add(a);
         foreach (var (name, value) in Surroundings()) info.Environment[name] = value;
         using var mpirun = Process.Start(info)!;
         using var limit = new Timer(_ => mpirun.Kill(entireProcessTree: true), null, TimeSpan.FromSeconds(200), Timeout.InfiniteTimeSpan);

@@ -123,6 +123,30 @@ public class StepTests
         Close(Run(SimDriver.Open(), DType.F32, new(), model, pairs: 3, exon: 5).Gradients, want.Gradients, 5e-4);
     }
 
+    [Theory]
+    [InlineData(false, 0)]
+    [InlineData(true, 0)]
+    [InlineData(true, 2)]
+    public void A_gradient_in_bfloat16_points_where_the_exact_one_does(bool heads, int part)
+    {
+        var model = heads ? Model with { Dual = true, MaskedLanguageBody = 16, WordLetters = 2 } : Model;
+        var options = new PretrainStepOptions { MicroPairs = part };
+        var want = Run(new CpuDevice(1), DType.F64, options, model, pairs: 4, exon: 6);
+        var got = Run(SimDriver.Open(), DType.BF16, options, model, pairs: 4, exon: 6);
+        Assert.Equal(want.Losses.Total, got.Losses.Total, 0.02 * Math.Abs(want.Losses.Total));
+        Assert.Equal(want.Gradients.Keys, got.Gradients.Keys);
+        double largest = want.Gradients.Values.Max(Norm);
+        foreach (var (name, exact) in want.Gradients)
+        {
+            double[] g = got.Gradients[name];
+            double difference = Norm([.. exact.Zip(g, (a, b) => a - b)]);
+            // Eight bits of mantissa, a few roundings deep; what is zero but for rounding is measured by the largest.
+            Assert.True(difference <= 0.1 * Norm(exact) + 2e-3 * largest, $"{name}: {difference:G3} of {Norm(exact):G3}, the largest {largest:G3}");
+        }
+
+        static double Norm(double[] v) => Math.Sqrt(v.Sum(x => x * x));
+    }
+
     [Fact]
     public void Training_on_a_simulated_device_follows_the_cpu()
     {

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Text.Json;
 using Orthrus.Mamba;
 using Orthrus.Tensor;
@@ -242,6 +243,29 @@ public sealed class TrainerTests : IDisposable
         var e = Assert.Throws<Rna.InputDataException>(() => Train(Small with { Tau = 0.2, ModelRate = 1 }, folder, resume: true));
         Assert.Contains("loss.tau: 0.1, now 0.2, and 1 more", e.Message);
         Assert.Contains("12 steps already", Assert.Throws<Rna.InputDataException>(() => Train(Small with { Steps = 11 }, folder, resume: true)).Message);
+    }
+
+    [Fact]
+    public void In_bfloat16_too_a_stop_and_another_order_of_blocks_change_no_byte()
+    {
+        var config = Small with { DType = DType.BF16, Steps = 4, CheckpointEvery = 0, ValidateEvery = 2, MaskedBases = true, MaskedBody = 8, Ema = 0.9 };
+        string whole = Folder("whole"), stopped = Folder("stopped");
+        Assert.Equal(TrainEnd.Finished, On(1, whole, false, null));
+        Assert.Equal(TrainEnd.Stopped, On(2, stopped, false, new() { StopAt = 2 }));
+        Assert.Equal(TrainEnd.Finished, On(3, stopped, true, null));
+        foreach (string file in new[] { "log.jsonl", "final/model.safetensors", "checkpoints/step-00000004.safetensors" })
+            Assert.True(File.ReadAllBytes(Path.Combine(whole, file)).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(stopped, file))), $"{file} differs");
+        // Master weights are float32, and so is what is published.
+        var final = OrthrusModel.Load(Path.Combine(whole, "final")).Encoder;
+        Assert.All(final, t => Assert.Equal(DType.F32, t.DType));
+        Assert.Contains(final.SelectMany(t => t.ToSingle()), v => v != (float)(BFloat16)v);
+
+        TrainEnd On(int seed, string folder, bool resume, TrainLimits? limits)
+        {
+            using var device = PtxSim.SimDriver.Open(new PtxSim.SimOptions { Seed = seed });
+            using var trainer = new Trainer(config, device, new Families(24, 4, exon: 6), new Families(24, 4, exon: 6, shift: 1000), folder, resume);
+            return trainer.Run(limits, null);
+        }
     }
 
     [Fact]
