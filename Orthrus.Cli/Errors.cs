@@ -95,6 +95,8 @@ internal static class Errors
         DeviceOutOfMemoryException => (ExitCode.OutOfMemory, e.Message),
         CudaException { Result: CudaResult.OutOfMemory } => (ExitCode.OutOfMemory, e.Message),
         DeviceException or CudaException or Train.CollectiveException => (ExitCode.DeviceUnavailable, e.Message),
+        // A call that is first needed in the middle of the work, such as that of a graph.
+        EntryPointNotFoundException => (ExitCode.DeviceUnavailable, $"{e.Message.TrimEnd('.')}: a library of NVIDIA is too old; update the driver (520 or newer) and the CUDA libraries (11.8 or newer), or use --device cpu"),
         OutputException o => (o.Code, e.Message),
         InterruptedException => (Interrupt.Code, e.Message),
         OperationCanceledException => (Interrupt.Code, "interrupted"),

@@ -87,6 +87,7 @@ internal static class FinetuneVerb
         command.SetAction(r =>
         {
             if (r.GetValue(epochs) is not null && r.GetValue(steps) is not null) throw new UsageException("--epochs and --steps both say how long to train: give one of the two");
+            if (r.GetValue(warmup) is not null && r.GetValue(schedule) is { } form and ("linear" or "constant" or "exponential")) throw new UsageException($"--schedule {form} has no warm-up: leave --warmup out");
             if (r.GetValue(blank) && r.GetValue(cds) == "longest-orf") throw new UsageException("--blank-tracks and --cds longest-orf exclude each other");
             var policy = r.GetValue(blank) ? CdsPolicy.Blank : r.GetValue(cds) == "longest-orf" ? CdsPolicy.LongestOrf : CdsPolicy.Annotated;
             string chosen = r.GetValue(preset) ?? FineTunePresets.Names[0].Name;

@@ -72,7 +72,7 @@ internal static class ProbeVerb
                 Kind = r.GetValue(kind) switch { "regression" => ProbeKind.Regression, "binary" => ProbeKind.Binary, "multilabel" => ProbeKind.Multilabel, _ => null },
                 Sequence = r.GetValue(sequence)!, SplitColumn = r.GetValue(split), Groups = r.GetValue(groups), RandomSplit = r.GetValue(random),
                 Seeds = [.. List(r.GetValue(seeds), "--seeds").Select(Seed)], Test = r.GetValue(test),
-                Baselines = r.GetResult(baselines) is null ? [] : r.GetValue(baselines) is { } named ? Names(named) : ProbeRequest.AllBaselines,
+                Baselines = r.GetResult(baselines) is null ? [] : r.GetValue(baselines) is { } named ? Names(named) : ProbeRequest.AllBaselines, NamesBaselines = r.GetValue(baselines) is not null,
                 Policy = r.GetValue(blank) ? CdsPolicy.Blank : r.GetValue(cds) == "longest-orf" ? CdsPolicy.LongestOrf : CdsPolicy.Annotated,
                 Retrieval = r.GetValue(retrieval), Transcripts = r.GetValue(transcripts), Table = r.GetValue(table), Candidates = r.GetValue(candidates),
                 Json = r.GetValue(json), Csv = r.GetValue(csv), Name = r.GetValue(name), Embeddings = r.GetValue(embeddings),

@@ -20,11 +20,11 @@ internal static class WarmupVerb
     internal static Command Build()
     {
         var device = DeviceOption.Create();
-        device.HelpName = "cuda[:N]";
-        device.Description = "the GPU to compile for";
+        device.HelpName = "auto|cuda[:N]";
+        device.Description = "the GPU to compile for; auto is the first";
         device.DefaultValueFactory = _ => "cuda";
         var command = new Command("warmup", Help) { device };
-        command.SetAction(r => Run(DeviceOption.Parse(r.GetValue(device)!), CliHost.Of(r)));
+        command.SetAction(r => Run(DeviceOption.Parse(r.GetValue(device) is var named and not "auto" ? named! : "cuda"), CliHost.Of(r)));
         return command;
     }
 
@@ -43,7 +43,7 @@ internal static class WarmupVerb
 
     private static int Run(DeviceChoice choice, CliHost host)
     {
-        if (choice.Place != DevicePlace.Cuda) throw new UsageException($"--device {choice.Text}: kernels are compiled for a GPU, cuda or cuda:N");
+        if (choice.Place != DevicePlace.Cuda) throw new UsageException($"--device {choice.Text}: kernels are compiled for a GPU, cuda or cuda:N (the CPU has none, the simulated GPU reads PTX)");
         using var open = Open(choice);
         host.Error.WriteLine(Nvrtc.IsAvailable
             ? $"{open.Device.Name}: NVRTC {Nvrtc.Version}, cache {CudaWarmup.Folder}"

@@ -182,7 +182,7 @@ internal abstract class OpReport : IDisposable
 
         // Products of F32 are six of BF16 each (cuda/linear.cu); where those are slower than plain ones, plain ones are the limit.
         private protected override (double Flops, string Name) Compute(string op, DType dtype) =>
-            op != Linear.Name || _limits.MatrixFlops is not { } matrix ? base.Compute(op, dtype)
+            op != Linear.Name && op != LinearSplit.Name || _limits.MatrixFlops is not { } matrix ? base.Compute(op, dtype)
             : dtype == DType.BF16 ? (matrix, "matrix")
             : matrix / 6 > Flops ? (matrix / 6, "matrix") : (Flops, "fma");
 

@@ -27,7 +27,8 @@ internal sealed class FinetuneCommand(FinetuneRequest request, CliHost host)
     }
 
     /// <summary>Trains, writes the run's folder and returns its figures.</summary>
-    internal IReadOnlyList<ProbeRow> Train()
+    /// <param name="goOn">A run that the folder holds is taken as it is, where it is of the same options.</param>
+    internal IReadOnlyList<ProbeRow> Train(bool goOn = false)
     {
         var target = request.Device.Resolve(request.Threads is not null ? "--threads" : null);
         using var gpu = target.Open();
@@ -42,7 +43,14 @@ internal sealed class FinetuneCommand(FinetuneRequest request, CliHost host)
             using var tuner = Open(start, table, gpu?.Device ?? (Device)cpu);
             Describe(start, table, tuner);
             Directory.CreateDirectory(Folder);
-            WholeFile.Write(Path.Combine(Folder, "options.json"), Options(start, tuner));
+            string options = Path.Combine(Folder, "options.json"), metrics = Path.Combine(Folder, "metrics.json");
+            if (goOn && Directory.Exists(request.Final))
+            {
+                if (!File.Exists(options) || !File.ReadAllBytes(options).AsSpan().SequenceEqual(Options(start, tuner))) throw new InputDataException(Folder, null, "holds a run of other options", "give another folder");
+                Say($"{request.Final}: finished before");
+                return ProbeReport.Read(metrics);
+            }
+            WholeFile.Write(options, Options(start, tuner));
             // What an interrupted run left; its model was never written.
             if (Directory.Exists(Path.Combine(Folder, "events"))) Directory.Delete(Path.Combine(Folder, "events"), recursive: true);
             var report = new StepReport(host.Error, host.Interactive, request.Quiet, start: 0, mayEndEarly: true, TimeProvider.System);
@@ -54,7 +62,7 @@ internal sealed class FinetuneCommand(FinetuneRequest request, CliHost host)
             report.Clear();
             Say(string.Create(CultureInfo.InvariantCulture, $"{result.Steps:N0} steps{(result.StoppedEarly ? ", stopped early" : "")}; best after step {result.Best.Step:N0}: validation {result.Best.Metric} {result.Best.Score:F4}"));
             var rows = Measure(start, result, cpu, gpu?.Device);
-            WholeFile.Write(Path.Combine(Folder, "metrics.json"), ProbeReport.Json(rows));
+            WholeFile.Write(metrics, ProbeReport.Json(rows));
             // Last: a folder with final/ is a run that is whole.
             result.Model.SaveHuggingFace(request.Final);
             Say($"{request.Final}: give it to `orthrus predict --model`");

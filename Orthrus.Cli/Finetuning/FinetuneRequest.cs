@@ -41,7 +41,8 @@ internal sealed record FinetuneRequest
     internal string Final => Path.Combine(Output!, "final");
 
     /// <summary>Refuses what cannot be meant.</summary>
-    internal FinetuneRequest Checked()
+    /// <param name="goOn">The folder may hold a run already.</param>
+    internal FinetuneRequest Checked(bool goOn = false)
     {
         Refuse(Task is null, "--task is missing; give a table with a sequence, a target and a split per row");
         Refuse(Targets.Count == 0, "--target is missing; give the column or columns to predict");
@@ -61,7 +62,7 @@ internal sealed record FinetuneRequest
         }
         OutputGuard.Refuse(Output!, [Output!], [Task, .. Path.Exists(Model) ? new[] { Model } : []]);
         if (File.Exists(Output)) throw new OutputException($"{Output}: is a file; give the name of a folder");
-        if (Directory.Exists(Final) || Directory.Exists(Path.Combine(Output!, "checkpoints")))
+        if (!goOn && Directory.Exists(Final) || Directory.Exists(Path.Combine(Output!, "checkpoints")))
             throw new InputDataException(Output, null, "holds a run already", "give another folder");
         return this;
     }

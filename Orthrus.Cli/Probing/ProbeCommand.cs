@@ -43,7 +43,10 @@ internal sealed class ProbeCommand(ProbeRequest request, CliHost host)
             Seeds = !request.Draws ? [] : request.Seeds.Count > 0 ? request.Seeds : Splits.DefaultSeeds,
         };
         if (request.Units is not null && table.Units.Distinct().Count() < 2) throw new InputDataException(path, $"column {request.Units}", "is the same for all rows", "name a column of several groups");
-        Say($"{path}: {table.Rows:N0} rows, {(options.Kind ?? ProbeOptions.KindOf(table)).ToString().ToLowerInvariant()} of {string.Join(", ", table.Targets)}");
+        var kind = options.Kind ?? ProbeOptions.KindOf(table);
+        if (kind == ProbeKind.Regression && request.C is not null) throw new UsageException("--c is that of logistic regressions; the targets are numbers, whose penalties --alphas gives");
+        if (kind != ProbeKind.Regression && request.Alphas.Count > 0) throw new UsageException("--alphas are those of ridge regressions; the targets are labels, whose penalty --c gives");
+        Say($"{path}: {table.Rows:N0} rows, {kind.ToString().ToLowerInvariant()} of {string.Join(", ", table.Targets)}");
         bool marks = table.HasTracks || request.Policy != CdsPolicy.Annotated;
         var features = Features(table.Transcripts, marks, path, FeatureSet.Baselines);
         if (table.HasTracks && table.WithoutCds > 0 && request.Policy != CdsPolicy.Blank) Say($"{table.WithoutCds:N0} rows without a known CDS: their codon track is empty");

@@ -23,6 +23,8 @@ internal sealed record ProbeRequest
     internal IReadOnlyList<uint> Seeds { get; init; } = [];
     internal bool Test { get; init; }
     internal IReadOnlyList<string> Baselines { get; init; } = [];
+    /// <summary>Whether the baselines were named one by one.</summary>
+    internal bool NamesBaselines { get; init; }
     internal CdsPolicy Policy { get; init; }
     internal bool Retrieval { get; init; }
     internal string? Transcripts { get; init; }
@@ -65,7 +67,7 @@ internal sealed record ProbeRequest
         Refuse(Retrieval && (Task is not null || Targets.Count > 0), "--retrieval reads --transcripts and --table; --task and --target belong to a probe");
         Refuse(Retrieval && (Transcripts is null || Table is null), "--retrieval needs --transcripts FASTA and --table TABLE");
         Refuse(Retrieval && (Draws || Seeds.Count > 0 || Kind is not null || Units is not null), "--groups, --random-split, --seeds, --kind and --bootstrap-units belong to a probe, not to --retrieval");
-        Refuse(Retrieval && Baselines.Any(b => b != "kmer5" && RandomSeed(b) is null) && Baselines.Count < AllBaselines.Length, "--retrieval has the baselines kmer5, always, and random");
+        Refuse(Retrieval && NamesBaselines && Baselines.Any(b => b != "kmer5" && RandomSeed(b) is null), "--retrieval has the baselines kmer5, always, and random");
         Refuse(Retrieval && (Alphas.Count > 0 || C is not null || TotalVariance is not null), "--alphas, --c and --total-variance belong to a probe, not to --retrieval");
         Refuse(C is <= 0 or double.NaN or double.PositiveInfinity, $"--c {C}: give a number above 0");
         Refuse(TotalVariance is <= 0 or double.NaN or double.PositiveInfinity, $"--total-variance {TotalVariance}: give a number above 0");
@@ -76,6 +78,9 @@ internal sealed record ProbeRequest
         Refuse(Draws && SplitColumn is not null, "--split-column reads a split, --groups and --random-split draw their own: give one of them");
         Refuse(Seeds.Count > 0 && !Draws, "--seeds are those of drawn splits: give --groups COLUMN or --random-split as well");
         Refuse(Draws && Units is not null, "intervals of drawn splits are over their seeds: --bootstrap-units has no place");
+        Refuse(Baselines.Select(RandomSeed).OfType<ulong>().GroupBy(s => s).Any(g => g.Count() > 1), "--baselines names random weights of one seed twice");
+        Refuse(Seeds.Distinct().Count() != Seeds.Count, "--seeds names one seed twice");
+        Refuse(Alphas.Distinct().Count() != Alphas.Count, "--alphas names one penalty twice");
         Refuse(Models.Distinct().Count() != Models.Count, "--model names one model twice");
         Refuse(Embeddings is not null && Models.Count > 1, "--embeddings keeps those of one model: give one --model");
         Refuse(Resamples is < 0 or > 10_000, $"--bootstrap {Resamples}: give 0 to 10000");

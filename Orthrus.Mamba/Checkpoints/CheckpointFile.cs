@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Orthrus.Mamba.Torch;
 
 namespace Orthrus.Mamba;
@@ -33,6 +34,8 @@ internal static class CheckpointFile
         int n = RandomAccess.Read(file, head, 0);
         if (n == 0) throw new CheckpointException(path, null, "the file is empty", "download it again");
         ReadOnlySpan<byte> start = head.AsSpan(0, n);
+        // First what is certain: the length of a header of safetensors may begin with any two bytes, those of an archive or a web page among them.
+        if (n > 8 && start[8] == (byte)'{' && BinaryPrimitives.ReadUInt64LittleEndian(start) <= (ulong)(RandomAccess.GetLength(file) - 8)) return Form.SafeTensors;
         if (start.StartsWith("PK"u8)) return Form.TorchZip;
         if (start.StartsWith("version https://git-lfs"u8))
             throw new CheckpointException(path, null, "this is a git-lfs pointer, not the checkpoint itself", "fetch it with `git lfs pull`, or download the file from the model's page");

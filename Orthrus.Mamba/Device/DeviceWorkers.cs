@@ -103,6 +103,7 @@ internal sealed class DeviceWorkers : IDisposable
         }
         catch (CudaException e) when (_devices.Length > 1)
         {
+            if (e.Result == CudaResult.OutOfMemory) throw new DeviceOutOfMemoryException($"{_devices[device].Name}: {e.Message}", e);
             throw new DeviceException($"{_devices[device].Name}: {e.Message}", e);
         }
     }

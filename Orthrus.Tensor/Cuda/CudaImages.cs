@@ -5,7 +5,7 @@ namespace Orthrus.Tensor.Cuda;
 
 /// <summary>
 /// Finds the image of a kernel for a device: the cubin in the user's cache; NVRTC for this architecture, which fills the cache; the PTX that comes with
-/// the engine, which the driver finishes. A simulated device takes PTX: what comes with the engine, or NVRTC's where that is older than its source.
+/// the engine, which the driver finishes. Without NVRTC a cubin counts whichever version made it. A simulated device takes PTX: what comes with the engine, or NVRTC's where that is older than its source.
 /// </summary>
 internal static class CudaImages
 {
@@ -40,6 +40,11 @@ internal static class CudaImages
         // An NVRTC that does not know the device yet makes PTX for the newest that it knows; one that no longer knows any as old makes nothing.
         if (Nvrtc.IsAvailable && Nvrtc.Architectures.LastOrDefault(a => a <= architecture) is > 0 and var known)
             return Cached(source, new(known, bfloat16), machineCode: known == architecture, out origin);
+        if (!Nvrtc.IsAvailable && Newest(source, new(architecture, bfloat16)) is { } earlier)
+        {
+            origin = FromCache;
+            return earlier;
+        }
         origin = FromEmbedded;
         return Embedded(source, architecture, bfloat16)
             ?? throw new CudaException("image", $"cuda/{source.Name}.cu has no compiled form inside the program, and {Nvrtc.WhyNot ?? $"NVRTC {Nvrtc.Version} does not compile for {architecture / 10}.{architecture % 10}"}; install NVRTC (libnvrtc of CUDA 11.8 to 13)");
@@ -63,9 +68,7 @@ internal static class CudaImages
 
     private static byte[] Cached(CudaSource source, CudaVariant variant, bool machineCode, out string origin)
     {
-        string[] options = variant.Options(machineCode);
-        string key = CudaResources.Key(source, [.. options, Nvrtc.Version.ToString()]);
-        string path = Path.Combine(CacheFolder(), $"{source.Name}.{variant}.{key[..32]}.{(machineCode ? "cubin" : "ptx")}");
+        string path = PathOf(source, variant, machineCode, Nvrtc.Version.ToString());
         origin = FromCache;
         if (Read(path) is { } image) return image;
         origin = FromNvrtc;
@@ -73,6 +76,32 @@ internal static class CudaImages
         image = machineCode ? made : [.. made, 0];
         Write(path, image);
         return image;
+    }
+
+    // The name holds everything that an image depends on: architecture, activations, a hash of source and options, NVRTC's version.
+    private static string PathOf(CudaSource source, CudaVariant variant, bool machineCode, string version) =>
+        Path.Combine(CacheFolder(), $"{source.Name}.{variant}.{CudaResources.Key(source, variant.Options(machineCode))[..32]}.{version}.{(machineCode ? "cubin" : "ptx")}");
+
+    /// <summary>The cubin of the newest NVRTC that is in the cache, or null.</summary>
+    private static byte[]? Newest(CudaSource source, CudaVariant variant)
+    {
+        try
+        {
+            string all = Path.GetFileName(PathOf(source, variant, machineCode: true, "*"));
+            return !Directory.Exists(CacheFolder()) ? null : Directory.GetFiles(CacheFolder(), all)
+                .OrderByDescending(f => Version.TryParse(Path.GetFileName(f)[(all.IndexOf('*', StringComparison.Ordinal))..^".cubin".Length], out var v) ? v : new Version()).Select(Read).FirstOrDefault(image => image is not null);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Takes a kernel's images for an architecture out of the cache: the driver refuses them.</summary>
+    internal static void Forget(CudaSource source, int architecture, bool bfloat16)
+    {
+        if (Nvrtc.IsAvailable && Nvrtc.Architectures.LastOrDefault(a => a <= architecture) is > 0 and var known)
+            TryDelete(PathOf(source, new(known, bfloat16), known == architecture, Nvrtc.Version.ToString()));
     }
 
     /// <summary>A cache entry, or null where it is missing or damaged: an entry ends with the SHA-256 of what stands before.</summary>

@@ -73,7 +73,7 @@ public static unsafe partial class Nvrtc
             Check(nameof(nvrtcGetProgramLogSize), nvrtcGetProgramLogSize(program, &size));
             string log = Text(size, p => nvrtcGetProgramLog(program, p));
             if (result != 0)
-                throw new CudaException(nameof(nvrtcCompileProgram), $"{name}: NVRTC {Version.Major}.{Version.Minor} ({string.Join(' ', options)}): {FirstError(log) ?? Describe(result)}{(result == CompilationError ? "" : $"; {Remedy(result)}")}");
+                throw new CudaException(nameof(nvrtcCompileProgram), $"{nameof(nvrtcCompileProgram)} ({name}): {Describe(result)} ({result}), NVRTC {Version.Major}.{Version.Minor} ({string.Join(' ', options)}){(FirstError(log) is { } error ? ": " + error : "")}; {Remedy(result)}");
             // A virtual architecture leaves no cubin.
             if (nvrtcGetCUBINSize(program, &size) == 0 && size > 0)
                 return new(Bytes(size, nameof(nvrtcGetCUBIN), p => nvrtcGetCUBIN(program, p)), log);
@@ -121,10 +121,11 @@ public static unsafe partial class Nvrtc
         if (result != 0) throw new CudaException(call, $"{call}: {Describe(result)} ({result}); {Remedy(result)}");
     }
 
-    // nvrtc.h: 1 NVRTC_ERROR_OUT_OF_MEMORY, 2 PROGRAM_CREATION_FAILURE, 7 BUILTIN_OPERATION_FAILURE; the others are calls that this class does not make wrongly.
+    // nvrtc.h: 1 NVRTC_ERROR_OUT_OF_MEMORY, 2 PROGRAM_CREATION_FAILURE, 6 COMPILATION, 7 BUILTIN_OPERATION_FAILURE; the others are calls that this class does not make wrongly.
     private static string Remedy(int result) => result switch
     {
         1 => "the host's memory is full: free some and try again",
+        CompilationError => "correct the source; one that comes with the program is to be reported",
         7 => $"libnvrtc-builtins of the same version must stand beside {NativeLibraries.NvrtcStatus.Path}",
         _ => $"the library {NativeLibraries.NvrtcStatus.Path} is damaged or of no version from 11.8 to 13: install it anew, or name another folder in {NativeLibraries.FoldersVariable}",
     };

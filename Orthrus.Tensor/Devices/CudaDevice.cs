@@ -101,9 +101,10 @@ public sealed unsafe partial class CudaDevice : Device
             for (int k = CountOf(driver); k > 0; k--) opened.Add(new(driver, opened.Count));
             return opened;
         }
-        catch
+        catch (Exception e)
         {
             foreach (var device in opened) device.Dispose();
+            if (e is EntryPointNotFoundException missing) throw CudaInventory.TooOld(driver, missing);
             throw;
         }
     }
@@ -209,6 +210,13 @@ public sealed unsafe partial class CudaDevice : Device
     {
         byte[] image = CudaImages.Find(source, ComputeCapability, bfloat16, !_driver.IsSimulated, out origin);
         var result = TryLoadModule(image, out nint module, out string log);
+        // Built for another card of this number, say, or by a broken library: once more from the source.
+        if (result is CudaResult.InvalidImage or CudaResult.NoBinaryForGpu && origin == CudaImages.FromCache)
+        {
+            CudaImages.Forget(source, ComputeCapability, bfloat16);
+            image = CudaImages.Find(source, ComputeCapability, bfloat16, !_driver.IsSimulated, out origin);
+            result = TryLoadModule(image, out module, out log);
+        }
         if (result is CudaResult.InvalidImage or CudaResult.NoBinaryForGpu or CudaResult.UnsupportedPtxVersion && origin != CudaImages.FromEmbedded
             && CudaImages.Embedded(source, ComputeCapability, bfloat16) is { } embedded && TryLoadModule(embedded, out nint own, out _) == CudaResult.Success)
         {

@@ -7,7 +7,7 @@ namespace Orthrus.Tensor;
 
 /// <summary>y_i = x W_i' over the last axis, where W_0, W_1 and W_2 are the rows of one weight: a narrow product whose columns are wanted apart.</summary>
 /// <remarks>
-/// x (..., K), weight (P + Q + S, K), y0 (..., P), y1 (..., Q), y2 (..., S), F32, F64 or on CUDA devices BF16; all leading axes are rows. The bits of y_i are those of
+/// x (..., K), weight (P + Q + S, K), y0 (..., P), y1 (..., Q), y2 (..., S), F32, F64 or on CUDA devices BF16; all leading axes are rows. With the engine's own products the bits of y_i are those of
 /// <see cref="Linear"/> with the rows W_i. It is one product in each direction, so that x is read and its gradient written and, in BF16, rounded once. Source: the x_proj of Mamba.
 /// </remarks>
 /// <exception cref="ShapeException">Shapes that do not fit.</exception>

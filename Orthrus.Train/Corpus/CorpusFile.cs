@@ -91,7 +91,7 @@ public sealed unsafe class CorpusFile : IDisposable
     {
         get
         {
-            using var text = new MemoryStream(Encoding.UTF8.GetBytes($"{Metadata.GetValueOrDefault(CorpusFormat.KeyTracksHash)} {Metadata.GetValueOrDefault(CorpusFormat.KeyIndexHash)}"));
+            using var text = new MemoryStream(Encoding.UTF8.GetBytes($"{Metadata[CorpusFormat.KeyTracksHash]} {Metadata[CorpusFormat.KeyIndexHash]}"));
             return Sha256.OfStream(text);
         }
     }
@@ -131,7 +131,10 @@ public sealed unsafe class CorpusFile : IDisposable
                 throw new InputDataException(path, null, "is a safetensors file but no corpus", "give a file that `orthrus corpus` made");
             if (!metadata.TryGetValue(CorpusFormat.KeyVersion, out string? version) || version != CorpusFormat.Version)
                 throw new InputDataException(path, null, $"is a corpus of format version {version ?? "unknown"}, this program reads version {CorpusFormat.Version}", "build it again with this program");
-            return new CorpusFile(path, layout.ToDictionary(e => e.Name, StringComparer.Ordinal), metadata);
+            var corpus = new CorpusFile(path, layout.ToDictionary(e => e.Name, StringComparer.Ordinal), metadata);
+            if (metadata.ContainsKey(CorpusFormat.KeyTracksHash) && metadata.ContainsKey(CorpusFormat.KeyIndexHash)) return corpus;
+            corpus.Dispose();
+            throw Damaged(path, "it does not say the hashes of its tracks and tables");
         }
         catch (CheckpointException e)
         {

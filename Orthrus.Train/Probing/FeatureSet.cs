@@ -23,7 +23,7 @@ public sealed class FeatureSet
 
     /// <summary>
     /// True where features are divided by √p times their standard deviation over the training rows, as those of the baselines are: their units differ, and so they meet the same
-    /// penalties as an embedding. Embeddings are taken as they are.
+    /// penalties as an embedding. Embeddings are taken as they are unless <see cref="ProbeOptions.TotalVariance"/> says otherwise.
     /// </summary>
     public bool Scaled { get; }
 
@@ -75,10 +75,11 @@ public sealed class FeatureSet
         scale = Scaled ? Scales(matrix, rows.Length) : null;
         if (variance is { } wanted)
         {
-            double[] variances = Variances(matrix, rows.Length, out _), factors = scale ?? [.. Enumerable.Repeat(1.0, Width)];
+            double[] variances = Variances(matrix, rows.Length, out double[] mean), factors = scale ?? [.. Enumerable.Repeat(1.0, Width)];
             double total = variances.Select((v, j) => v * factors[j] * factors[j]).Sum();
-            // Features that never vary stay as they are: nothing can be told from them.
-            scale = total > 0 ? Array.ConvertAll(factors, f => f * Math.Sqrt(wanted / total)) : factors;
+            // Features that never vary but for rounding stay as they are: nothing can be told from them.
+            double rounding = 1e-24 * mean.Select((m, j) => m * m * factors[j] * factors[j]).Sum();
+            scale = total > rounding ? Array.ConvertAll(factors, f => f * Math.Sqrt(wanted / total)) : factors;
         }
         if (scale is null) return matrix;
         for (int i = 0; i < rows.Length; i++)

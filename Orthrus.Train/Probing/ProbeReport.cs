@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Orthrus.Rna;
 
 namespace Orthrus.Train.Probing;
 
@@ -36,6 +37,27 @@ public static class ProbeReport
         }
         memory.WriteByte((byte)'\n');
         return memory.ToArray();
+    }
+
+    /// <summary>Rows that <see cref="Json"/> wrote; null values are NaN.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="InputDataException">It is missing, or not of this form.</exception>
+    public static IReadOnlyList<ProbeRow> Read(string path)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(File.ReadAllBytes(path));
+            return [.. json.RootElement.EnumerateArray().Select(r =>
+            {
+                string Text(int column) => r.GetProperty(Columns[column]).GetString()!;
+                double Number(int column) => r.GetProperty(Columns[column]) is { ValueKind: not JsonValueKind.Null } value ? value.GetDouble() : double.NaN;
+                return new ProbeRow(Text(0), Text(1), Text(2), Text(3), Text(4), Number(5), Number(6), Number(7), r.GetProperty(Columns[8]).GetInt32());
+            })];
+        }
+        catch (Exception e) when (e is IOException or JsonException or KeyNotFoundException or InvalidOperationException)
+        {
+            throw new InputDataException(path, null, "is no table of results", "measure again", e);
+        }
     }
 
     /// <summary>Comma-separated text with a header line; all digits; what is not defined is empty.</summary>

@@ -80,7 +80,17 @@ public sealed class FinetuneVerbTests : IDisposable
         // The exponential schedule ends at a hundredth.
         double[] rates = [.. File.ReadLines(Path.Combine(PathOf("one"), "log.jsonl")).Select(l => JsonDocument.Parse(l).RootElement).Where(l => l.TryGetProperty("lr", out _)).Select(l => l.GetProperty("lr").GetDouble())];
         Assert.All(rates.Zip(rates.Skip(1)), p => Assert.Equal(Math.Pow(0.01, 1.0 / rates.Length), p.Second / p.First, 1e-6));
-        Assert.Contains("holds a run already", Finetune("all", [.. way, "--seeds", "4,2541"]).ErrorLines[^1]);
+        Assert.Contains("holds runs already", Finetune("all", [.. way, "--seeds", "4,2541"]).ErrorLines[^1]);
+        // As an interruption in the second seed leaves it.
+        byte[] metrics = File.ReadAllBytes(Path.Combine(PathOf("all"), "metrics.json"));
+        File.Delete(Path.Combine(PathOf("all"), "metrics.json"));
+        Directory.Delete(Path.Combine(PathOf("all"), "seed-2541", "final"), recursive: true);
+        Assert.Contains("seed-4/final: finished before", Finetune("all", [.. way, "--seeds", "4,2541"]).Succeeded().Error.Replace('\\', '/'));
+        Assert.Equal(metrics, File.ReadAllBytes(Path.Combine(PathOf("all"), "metrics.json")));
+        File.Delete(Path.Combine(PathOf("all"), "metrics.json"));
+        Assert.Contains("holds a run of other options", Finetune("all", [.. way, "--seeds", "4,2541", "--lr", "1e-5"]).ErrorLines[^1]);
+        Assert.Contains("names one seed twice", Finetune("x", [.. way, "--seeds", "4,04"]).ErrorLines[^1]);
+        Assert.Contains("has no warm-up", Finetune("x", [.. way, "--warmup", "3"]).ErrorLines[^1]);
         Assert.Contains("--seeds says the seed of each run", Finetune("x", [.. way, "--seeds", "4,5", "--seed", "1"]).ErrorLines[^1]);
         Assert.Contains("at least two", Finetune("x", [.. way, "--seeds", "4"]).ErrorLines[^1]);
     }

@@ -91,6 +91,16 @@ public sealed class KernelReportTests
                         Assert.Equal(rooms.Any(room => Regex.IsMatch(entry.Groups[2].Value, $@"\b{room.Groups[1].Value}\b")), DynamicShared.Budgets.ContainsKey(entry.Groups[1].Value));
     }
 
+    [Fact]
+    public void Every_source_has_its_note_and_every_budget_its_kernel()
+    {
+        string page = File.ReadAllText(Path.Combine(TestPaths.Repository, "docs", "KERNELS.md"));
+        string notes = page[page.IndexOf("## Notes", StringComparison.Ordinal)..];
+        Assert.All(CudaResources.Sources, s => Assert.Contains($"`{s}`", notes));
+        string[] kernels = [.. CudaResources.Sources.SelectMany(s => CudaVariant.Embedded.Select(v => CudaResources.Ptx(CudaSource.BuiltIn(s), v)).OfType<string>()).SelectMany(ptx => Regex.Matches(ptx, @"\.entry (\w+)\(").Select(m => m.Groups[1].Value)).Distinct()];
+        Assert.Empty(RegisterBudgets.Unused(kernels));
+    }
+
     private static void Multiply(CudaDevice device)
     {
         const int rows = 256, width = 128;

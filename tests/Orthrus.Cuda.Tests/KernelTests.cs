@@ -89,6 +89,7 @@ public sealed class KernelTests
                 foreach (var f in StaticFigures.Of(CudaSource.BuiltIn(name), new CudaVariant(architecture, bfloat16)))
                 {
                     Assert.True(f.SpillBytes == 0, $"{name}: {f.Kernel} spills {f.SpillBytes} bytes on sm_{architecture}");
+                    Assert.True(f.Registers <= RegisterBudgets.MostOf(f.Kernel), $"{name}: {f.Kernel} takes {f.Registers} registers on sm_{architecture}; its budget is {RegisterBudgets.MostOf(f.Kernel)}");
                     Assert.True(f.LocalBytes == 0, $"{name}: {f.Kernel} has {f.LocalBytes} bytes of local memory on sm_{architecture}");
                 }
     }

@@ -97,6 +97,30 @@ public sealed class RowOpTests
     }
 
     [Theory]
+    [InlineData(DType.F32, false)]
+    [InlineData(DType.BF16, false)]
+    [InlineData(DType.F32, true)]
+    public void A_split_product_has_the_bits_of_three_products(DType dtype, bool cpu)
+    {
+        using Device device = cpu ? new CpuDevice(2) : SimDriver.Open();
+        // Widths that fours divide, and others; columns of one tile and of two; columns left out of the gradient.
+        foreach (var (rows, k, p, q, s) in new[] { (70, 64, 8, 16, 16), (9, 33, 1, 3, 2), (40, 32, 64, 4, 96) })
+        {
+            using var scope = device.OpenScope();
+            Tensor x = Fill(scope, new Shape(rows, k), dtype, 3), w = Fill(scope, new Shape(p + q + s, k), dtype, 4);
+            var parts = new Tensor[3];
+            Op.Forward<LinearSplit, LinearSplit.Attr>(scope, [x, w], new(p, q), parts);
+            int first = 0;
+            foreach (var part in parts)
+            {
+                int columns = part.Shape.Last;
+                Same(Op.Forward<Linear, NoAttr>(scope, [x, w.Rows(first, columns), Tensor.None], default), part);
+                first += columns;
+            }
+        }
+    }
+
+    [Theory]
     [InlineData(DType.F32)]
     [InlineData(DType.BF16)]
     public void A_sequence_has_the_same_results_alone_and_in_a_batch(DType dtype)

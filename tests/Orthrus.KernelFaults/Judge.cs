@@ -81,7 +81,7 @@ internal static class Judge
             string? problem = Tests.Run(rows[s.Test]);
             SimIntervention.Current = null;
             if (problem is null) continue;
-            if (problem.Contains("nvrtcCompileProgram", StringComparison.Ordinal)) return NoFault + problem;
+            if (planted is SourceFault { CompileError: { } error }) return NoFault + error;
             return planted.Check is { } check ? $"check: {s.Test}: {check}" : $"{(problem.Contains(" differs from ", StringComparison.Ordinal) ? "bits" : "value")}: {s.Test}: {problem}";
         }
         return planted is SourceFault { Changed: false } ? NoFault + "the compiled text is the same" : "";

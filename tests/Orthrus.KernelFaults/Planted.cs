@@ -70,6 +70,9 @@ internal sealed class SourceFault(Fault fault, IReadOnlySet<string> affected) : 
     /// <summary>Whether any module that was loaded differs from the one without the fault.</summary>
     internal bool Changed => _changed;
 
+    /// <summary>Why the fault does not compile, or null.</summary>
+    internal string? CompileError { get; private set; }
+
     public override string Load(string ptx)
     {
         if (Stamp.Of(ptx) is not { } stamp || !affected.Contains(stamp.Source)) return ptx;
@@ -77,8 +80,16 @@ internal sealed class SourceFault(Fault fault, IReadOnlySet<string> affected) : 
         {
             var source = CudaSource.BuiltIn(s.Source);
             var headers = CudaResources.Headers(source).ToDictionary(h => h.Key, h => fault.File == "cuda/" + h.Key ? With(h.Value) : h.Value);
-            var result = Nvrtc.Compile(fault.File == $"cuda/{s.Source}.cu" ? With(source.Text) : source.Text, s.Source + ".cu", headers, s.Variant.Options(machineCode: false));
-            string made = Encoding.UTF8.GetString(result.Image);
+            string made;
+            try
+            {
+                made = Encoding.UTF8.GetString(Nvrtc.Compile(fault.File == $"cuda/{s.Source}.cu" ? With(source.Text) : source.Text, s.Source + ".cu", headers, s.Variant.Options(machineCode: false)).Image);
+            }
+            catch (CudaException e) when (e.Call == "nvrtcCompileProgram")
+            {
+                CompileError = e.Message;
+                throw;
+            }
             _changed |= Instructions(made) != Instructions(ptx);
             return made;
         });

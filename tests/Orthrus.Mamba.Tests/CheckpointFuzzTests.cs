@@ -51,4 +51,34 @@ public class CheckpointFuzzTests
         }
         Assert.True(refused >= 30, $"only {refused} of 150 damaged files were refused");
     }
+
+    // The length of the header begins the file: as bytes it may look like the beginning of an archive ("PK"), a page (" <") or a pickle (0x80).
+    [Theory]
+    [InlineData(0x4b50)]
+    [InlineData(0x3c20)]
+    [InlineData(0x5080)]
+    public void A_header_of_any_length_is_one_of_safetensors(int length)
+    {
+        string folder = Directory.CreateTempSubdirectory("orthrus-header-").FullName;
+        try
+        {
+            var model = OrthrusModel.Create(new MambaConfig(8, 1, 4), seed: 1);
+            string path = Path.Combine(folder, "model.safetensors");
+            int Written(int pad)
+            {
+                SafeTensors.Write(path, [.. model.Encoder], new Dictionary<string, string> { ["pad"] = new('x', pad) });
+                return BitConverter.ToInt32(File.ReadAllBytes(path).AsSpan(0, 4));
+            }
+            int pad = Math.Max(0, length - Written(0) - 8);
+            while (Written(pad) < length) pad++;
+            Assert.Equal(length, Written(pad));
+            var read = OrthrusModel.Load(path);
+            Assert.Equal("safetensors", read.Format);
+            foreach (var t in model.Encoder) Assert.Equal(t.ToBytes(), read.Encoder[t.Name].ToBytes());
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
 }

@@ -16,8 +16,11 @@ internal static class TrainCheckpoint
 {
     private const string OptimiserPrefix = TrainingState.OptimiserPrefix;
 
-    /// <summary>What a checkpoint says besides its tensors; no corpus where none was named.</summary>
-    internal sealed record Header(long Step, TrainConfig Config, long BestStep, double BestLoss, string? Corpus);
+    // What the best loss is a sum of; checkpoints of earlier programs, whose sums left losses out or moved with the step, do not say so.
+    private const string BestOf = "all losses, final weights";
+
+    /// <summary>What a checkpoint says besides its tensors; no corpus where none was named, and a best loss that is not comparable where an earlier program wrote it.</summary>
+    internal sealed record Header(long Step, TrainConfig Config, long BestStep, double BestLoss, bool BestIsComparable, string? Corpus);
 
     /// <summary>Writes a checkpoint aside, flushes it and gives it its name.</summary>
     internal static void Write(string path, Module model, Optimiser optimiser, Header header)
@@ -26,7 +29,7 @@ internal static class TrainCheckpoint
         var metadata = new Dictionary<string, string>
         {
             ["format"] = TrainingState.Format, ["step"] = header.Step.ToString(CultureInfo.InvariantCulture), ["config"] = ConfigKeys.Write(header.Config),
-            ["best_step"] = header.BestStep.ToString(CultureInfo.InvariantCulture), ["best_loss"] = header.BestLoss.ToString("R", CultureInfo.InvariantCulture),
+            ["best_step"] = header.BestStep.ToString(CultureInfo.InvariantCulture), ["best_loss"] = header.BestLoss.ToString("R", CultureInfo.InvariantCulture), ["best_of"] = BestOf,
         };
         if (header.Corpus is { } corpus) metadata["corpus"] = corpus;
         SafeTensors.Write(path, tensors, metadata);
@@ -43,7 +46,7 @@ internal static class TrainCheckpoint
         {
             return new(long.Parse(metadata["step"], CultureInfo.InvariantCulture), ConfigKeys.Read(new TrainConfig(), path, metadata["config"]),
                 long.Parse(metadata["best_step"], CultureInfo.InvariantCulture), double.Parse(metadata["best_loss"], CultureInfo.InvariantCulture),
-                metadata.TryGetValue("corpus", out string? corpus) ? corpus : null);
+                metadata.TryGetValue("best_of", out string? of) && of == BestOf, metadata.TryGetValue("corpus", out string? corpus) ? corpus : null);
         }
         catch (Exception e) when (e is KeyNotFoundException or FormatException)
         {

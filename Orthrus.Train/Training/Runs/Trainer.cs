@@ -123,7 +123,8 @@ public sealed class Trainer : IDisposable
             if (header is not null)
             {
                 TrainCheckpoint.Load(newest!, _model, _optimiser, header.Step);
-                (Step, _bestStep, _bestLoss, _resumed) = (header.Step, header.BestStep, header.BestLoss, true);
+                (Step, _resumed) = (header.Step, true);
+                if (header.BestIsComparable) (_bestStep, _bestLoss) = (header.BestStep, header.BestLoss);
             }
             if (ranks is not null) _resumed = ShareState(ranks, _resumed);
             LastSaved = _resumed ? Step : null;
@@ -205,7 +206,7 @@ public sealed class Trainer : IDisposable
     {
         if (LastSaved == Step) return;
         log?.Save();
-        _folder?.Save(_model, _optimiser, new(Step, _config, _bestStep, _bestLoss, _corpus));
+        _folder?.Save(_model, _optimiser, new(Step, _config, _bestStep, _bestLoss, true, _corpus));
         // What the others say of the last checkpoint is true only when it is there.
         _ranks?.Barrier();
         LastSaved = Step;
@@ -229,7 +230,7 @@ public sealed class Trainer : IDisposable
         if (!double.IsFinite(losses.Total) || !double.IsFinite(norm)) throw Diverged(batches, weights, losses.Total, norm);
         _optimiser.Step(factor, _decay is null ? null : wd => _decay.At(wd, Step));
         Step++;
-        var validation = _validation is not null && _validationBatches > 0 && _config.ValidateEvery > 0 && Step % _config.ValidateEvery == 0 ? Validate(weights) : null;
+        var validation = _validation is not null && _validationBatches > 0 && _config.ValidateEvery > 0 && Step % _config.ValidateEvery == 0 ? Validate() : null;
         double rate = _config.ModelRate * factor;
         log?.Add(json => Describe(json, losses, rate, norm, validation));
         events?.Add(Step, [.. Scalars(losses, rate, norm, validation)]);
@@ -239,8 +240,10 @@ public sealed class Trainer : IDisposable
 
     private TrainBatch Batch(IPairBatches source, long number, long masks) => TrainBatch.Of(source.Batch(number), _config.Masking, _config.Seed, number + masks);
 
-    private ValidationResult Validate(in LossWeights weights)
+    // With the weights that the losses have in the end: while some of them rise, sums of different steps could not be compared.
+    private ValidationResult Validate()
     {
+        var weights = _config.WeightsAt(long.MaxValue);
         var result = Validation.Run(_model, _store, _config, weights, Enumerable.Range(0, _validationBatches).Select(i => Batch(_validation!, i, ValidationNumbers)));
         if (result.Loss < _bestLoss) (_bestStep, _bestLoss) = (Step, result.Loss);
         return result;

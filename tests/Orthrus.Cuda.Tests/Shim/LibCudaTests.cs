@@ -74,7 +74,7 @@ public sealed class LibCudaTests
 
     [Theory]
     [InlineData("full", "CudaException: nvrtcCreateProgram: NVRTC_ERROR (1); the host's memory is full: free some and try again")]
-    [InlineData("builtins", "CudaException: unary.cu: NVRTC 12.4 (--gpu-architecture=sm_90 --std=c++17): NVRTC_ERROR; libnvrtc-builtins of the same version must stand beside {0}/libnvrtc.so.12")]
+    [InlineData("builtins", "CudaException: nvrtcCompileProgram (unary.cu): NVRTC_ERROR (7), NVRTC 12.4 (--gpu-architecture=sm_90 --std=c++17); libnvrtc-builtins of the same version must stand beside {0}/libnvrtc.so.12")]
     public void A_compiler_that_fails_by_itself(string fault, string expected)
     {
         string folder = Shims.Build(nvrtc: "yes");
@@ -109,11 +109,33 @@ public sealed class LibCudaTests
             File.WriteAllBytes(entries[1], []);
             Assert.Equal(2, Compilations(cache));
             Assert.Equal(0, Compilations(cache));
+            // Whole, but nothing that the driver takes: built anew, and that stays.
+            CudaImages.Write(entries[0], "no image at all"u8.ToArray());
+            Assert.Equal(1, Compilations(cache));
+            Assert.Equal(0, Compilations(cache));
             // A folder that cannot be made, as one that cannot be written: slower, no error.
             File.WriteAllText(Path.Combine(f, "file"), "");
             Assert.Equal(2, Compilations(Path.Combine(f, "file", "kernels")));
             return 0;
         });
+    }
+
+    // A container whose image was made on a machine with NVRTC. What the library behind NVRTC's functions makes for a real architecture is PTX, since a simulated device runs it: without a compiler
+    // that driver refuses it as well, but says where it came from.
+    [Fact]
+    public void A_filled_cache_is_used_without_NVRTC()
+    {
+        In(Shims.Build(nvrtc: "yes"), with => In(Shims.Build(), without =>
+        {
+            string cache = Path.Combine(with, "kernels");
+            Assert.Equal("ok", Run(new(with, Architectures: "90", Cache: cache))[0]);
+            Assert.Equal("ok", Run(new(without, Cache: cache))[0]);
+            string Refused() => Run(new(without, NoCompiler: true, Cache: cache))[0];
+            Assert.Contains("cuModuleLoadDataEx (unary, cache): CUDA_ERROR_JIT_COMPILER_NOT_FOUND (221)", Refused(), StringComparison.Ordinal);
+            foreach (string entry in Directory.GetFiles(cache)) File.WriteAllBytes(entry, []);
+            Assert.Contains("cuModuleLoadDataEx (unary, embedded PTX): CUDA_ERROR_JIT_COMPILER_NOT_FOUND (221)", Refused(), StringComparison.Ordinal);
+            return 0;
+        }));
     }
 
     [Fact]
