@@ -211,7 +211,7 @@ public sealed unsafe partial class CudaDevice : Device
         byte[] image = CudaImages.Find(source, ComputeCapability, bfloat16, !_driver.IsSimulated, out origin);
         var result = TryLoadModule(image, out nint module, out string log);
         // Built for another card of this number, say, or by a broken library: once more from the source.
-        if (result is CudaResult.InvalidImage or CudaResult.NoBinaryForGpu && origin == CudaImages.FromCache)
+        if (result is CudaResult.InvalidImage or CudaResult.NoBinaryForGpu or CudaResult.InvalidPtx && origin == CudaImages.FromCache)
         {
             CudaImages.Forget(source, ComputeCapability, bfloat16);
             image = CudaImages.Find(source, ComputeCapability, bfloat16, !_driver.IsSimulated, out origin);
