@@ -17,7 +17,14 @@ namespace Orthrus.Cli.Bench;
 /// <param name="Bytes">Bytes that a call must move.</param>
 /// <param name="Limit">"fma" (or "matrix", the tensor cores) or "memory", whichever takes longer.</param>
 /// <param name="Share">Time that the limit allows over the time taken.</param>
-internal readonly record struct OpTime(string Op, string Sample, DType DType, string Pass, double Seconds, long Flops, long Bytes, string Limit, double Share);
+/// <param name="Kernels">Kernels of a GPU, by name: launches, and seconds of all of them; empty on a CPU.</param>
+internal readonly record struct OpTime(string Op, string Sample, DType DType, string Pass, double Seconds, long Flops, long Bytes, string Limit, double Share, IReadOnlyList<KernelTime> Kernels);
+
+/// <summary>What a kernel takes of a call.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Launches">Launches of a call.</param>
+/// <param name="Seconds">Seconds of these together, each between two events of the driver.</param>
+internal readonly record struct KernelTime(string Name, int Launches, double Seconds);
 
 /// <summary>Times operators on a device and compares them with what the device can do at most.</summary>
 internal abstract class OpReport : IDisposable
@@ -44,6 +51,9 @@ internal abstract class OpReport : IDisposable
 
     /// <summary>Operations a second that tensor cores add for an operator, and their name; the others' where there are none.</summary>
     private protected virtual (double Flops, string Name) Compute(string op, DType dtype) => (Flops, "fma");
+
+    /// <summary>What each kernel of a call takes, where there are kernels.</summary>
+    private protected virtual IReadOnlyList<KernelTime> Kernels(Action call) => [];
 
     /// <summary>What the head says besides.</summary>
     private protected virtual string More => "";
@@ -85,6 +95,16 @@ internal abstract class OpReport : IDisposable
             json.WriteNumber("bytes", t.Bytes);
             json.WriteString("limit", t.Limit);
             json.WriteNumber("share", t.Share);
+            json.WriteStartArray("kernels");
+            foreach (var k in t.Kernels)
+            {
+                json.WriteStartObject();
+                json.WriteString("kernel", k.Name);
+                json.WriteNumber("launches", k.Launches);
+                json.WriteNumber("seconds", k.Seconds);
+                json.WriteEndObject();
+            }
+            json.WriteEndArray();
             json.WriteEndObject();
         }
         json.WriteEndArray();
@@ -95,17 +115,19 @@ internal abstract class OpReport : IDisposable
     private void Add(DType dtype, OpWork open, TextWriter writer, CancellationToken cancel)
     {
         using var work = open;
-        Add("forward", Median(work.Forward, cancel), work.Cost.Flops, work.Cost.Bytes);
-        if (work.HasBackward) Add("backward", Median(work.Backward, cancel), work.Cost.BackwardFlops, work.Cost.BackwardBytes);
+        Add("forward", work.Forward, work.Cost.Flops, work.Cost.Bytes);
+        if (work.HasBackward) Add("backward", work.Backward, work.Cost.BackwardFlops, work.Cost.BackwardBytes);
 
-        void Add(string pass, double time, long flops, long bytes)
+        void Add(string pass, Action call, long flops, long bytes)
         {
+            double time = Median(call, cancel);
             var (rate, unit) = Compute(work.Op, dtype);
             double compute = flops / rate, traffic = bytes / Memory;
-            var row = new OpTime(work.Op, work.Sample, dtype, pass, time, flops, bytes, compute > traffic ? unit : "memory", Math.Max(compute, traffic) / time);
+            var row = new OpTime(work.Op, work.Sample, dtype, pass, time, flops, bytes, compute > traffic ? unit : "memory", Math.Max(compute, traffic) / time, Kernels(call));
             _times.Add(row);
             writer.WriteLine(string.Create(CultureInfo.InvariantCulture,
                 $"{row.Op,-22}  {row.Sample,-10}  {dtype,-4}  {row.Pass,-8}  {Duration(time),10}  {flops / time / 1e9,8:F1}  {bytes / time / 1e9,7:F1}  {row.Limit,-6}  {100 * row.Share,4:F0} %"));
+            foreach (var k in row.Kernels) writer.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {k.Name,-36}  x {k.Launches,-8}  {Duration(k.Seconds),10}"));
         }
     }
 
@@ -194,6 +216,14 @@ internal abstract class OpReport : IDisposable
             {
                 for (int i = 0; i < calls; i++) call();
             }) / calls;
+        }
+
+        private protected override IReadOnlyList<KernelTime> Kernels(Action call)
+        {
+            const int rounds = 5;
+            var runs = Enumerable.Range(0, rounds).Select(_ => _timer.TimeLaunches(call)).ToArray();
+            // A call launches the same kernels every time; of each launch the middle run counts.
+            return [.. runs[0].Select((l, i) => (l.Kernel, Seconds: runs.Select(r => r[i].Seconds).Order().ElementAt(rounds / 2))).GroupBy(l => l.Kernel).Select(g => new KernelTime(g.Key, g.Count(), g.Sum(l => l.Seconds)))];
         }
 
         private protected override void WriteDevice(Utf8JsonWriter json)

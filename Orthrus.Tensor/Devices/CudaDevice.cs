@@ -132,6 +132,9 @@ public sealed unsafe partial class CudaDevice : Device
 
     internal ICudaDriver Driver => _driver;
 
+    /// <summary>Called just before (false) and just after (true) each launch is given to the driver, with the kernel's name; for <see cref="CudaTimer"/>.</summary>
+    internal Action<string, bool>? LaunchWatcher { get; set; }
+
     /// <summary>Calls of the driver so far.</summary>
     internal long DriverCalls { get; private set; }
 
@@ -160,7 +163,9 @@ public sealed unsafe partial class CudaDevice : Device
         fixed (TArgs* p = &args)
         {
             void* parameter = p;
+            LaunchWatcher?.Invoke(kernel.Entry, false);
             Check(_driver.LaunchKernel(function.Handle, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1, (uint)dynamicShared, _stream, &parameter, null), "cuLaunchKernel", kernel.Entry);
+            LaunchWatcher?.Invoke(kernel.Entry, true);
         }
     }
 
