@@ -65,10 +65,15 @@ internal sealed unsafe class DeviceMemory(long capacity, bool shadow, int ordina
         NativeMemory.AlignedFree(backing.Memory);
     }
 
+    /// <summary>Bytes of shadow memory that are kept for allocations to come.</summary>
+    public long KeptShadow => store.Kept;
+
+    /// <summary>Frees everything, what is kept for later allocations included: whoever opens and closes devices on a driver that lives on would else keep the most that each of them had.</summary>
     public void FreeAll()
     {
         foreach (ulong start in backings.Keys.ToArray())
             Free(start);
+        store.Clear();
     }
 
     /// <summary>Whether a range lies inside one allocation, whatever a pool has done with it.</summary>

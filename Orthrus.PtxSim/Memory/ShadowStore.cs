@@ -30,7 +30,11 @@ internal sealed unsafe class ShadowStore : IDisposable
             NativeMemory.Free(memory);
     }
 
-    public void Dispose()
+    /// <summary>Bytes that are kept for blocks to come.</summary>
+    public long Kept => free.Select((stack, bucket) => (long)stack.Count << bucket).Sum();
+
+    /// <summary>Gives back what is kept.</summary>
+    public void Clear()
     {
         foreach (Stack<nint> stack in free)
         {
@@ -38,6 +42,8 @@ internal sealed unsafe class ShadowStore : IDisposable
                 NativeMemory.Free((void*)p);
         }
     }
+
+    public void Dispose() => Clear();
 
     private static int BucketOf(ulong bytes) => BitOperations.Log2(Math.Max(bytes, 64) - 1) + 1;
 }

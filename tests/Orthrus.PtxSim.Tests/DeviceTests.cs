@@ -226,4 +226,17 @@ public class DeviceTests
         device.Unload(loaded);
         Assert.Equal(0, device.UsedBytes);
     }
+
+    [Fact]
+    public void The_end_of_a_context_gives_its_shadow_memory_back()
+    {
+        using var device = new SimDevice();
+        ulong first = device.Alloc(1 << 20);
+        device.Free(first);
+        // Kept for the next allocation, in which nothing is written yet.
+        Assert.True(device.Memory.KeptShadow > 1 << 18, $"{device.Memory.KeptShadow}");
+        device.Alloc(1 << 20);
+        device.Clear();
+        Assert.Equal(0, device.Memory.KeptShadow);
+    }
 }
