@@ -13,13 +13,13 @@ namespace Orthrus.Cuda.Tests;
 /// <summary>
 /// Every golden test of operators and modules on simulated devices with two orders of blocks, warps and streams: the same bits, and the numbers written by PyTorch; with BF16
 /// activations too. Verdicts are remembered where ORTHRUS_GOLDEN_CACHE names a folder, by the hash of all assemblies (kernels included) and of the golden files. There a test
-/// is run in five orders (those of the published sizes in three) when the PTX of a kernel that it runs is another than when it passed last.
+/// is run in five orders when the PTX of a kernel that it runs is another than when it passed last.
 /// </summary>
 [Trait("tier", "long")]
 public sealed class GoldenSeedTests(ITestOutputHelper output)
 {
     private const string F32 = "f32", Bf16 = "bf16";
-    private const int FewSeeds = 2, SomeSeeds = 3, ManySeeds = 5;
+    private const int FewSeeds = 2, ManySeeds = 5;
     // Positions of a batch that is embedded four times for each precision.
     private const int LongestReplay = 1000;
 
@@ -94,7 +94,7 @@ public sealed class GoldenSeedTests(ITestOutputHelper output)
     {
         bool half = dtype == Bf16;
         var first = Run(test, dtype, new GoldenRun { Seed = 1 });
-        int seeds = Seeds(test, stamps, first.Kernels);
+        int seeds = Seeds(stamps, first.Kernels);
         // Operators in BF16 are judged by their specification, on several devices at once.
         bool specified = half && first.Results.Count == 0;
         if (specified && seeds > FewSeeds) Run(test, dtype, new GoldenRun { Seeds = [.. Enumerable.Range(1, seeds)] });
@@ -111,9 +111,7 @@ public sealed class GoldenSeedTests(ITestOutputHelper output)
         return verdict;
     }
 
-    // Whole encoders of the published sizes take minutes in each order; the smaller tests run their kernels in five.
-    private static int Seeds(string test, GoldenStamps stamps, IEnumerable<string> kernels) =>
-        !stamps.Changed(kernels) ? FewSeeds : test.Contains("ublished_sizes", StringComparison.Ordinal) ? SomeSeeds : ManySeeds;
+    private static int Seeds(GoldenStamps stamps, IEnumerable<string> kernels) => stamps.Changed(kernels) ? ManySeeds : FewSeeds;
 
     public static IEnumerable<TheoryDataRow<string, string>> Embedders() =>
         from row in GoldenCase.Names("encoder", c => c.Op == "encoder" || (c.Op == "encoder_real" && c.Int("B") * c.Int("L") <= LongestReplay))
@@ -160,7 +158,7 @@ public sealed class GoldenSeedTests(ITestOutputHelper output)
                 Assert.Equal(batches, encoder.Graphs.Replays - before);
                 replays += batches;
             }
-            if (seed == 1) seeds = Seeds("embedder", stamps, run.Kernels);
+            if (seed == 1) seeds = Seeds(stamps, run.Kernels);
         }
         double distance = Distance(want.Values, Array.ConvertAll(first!, v => (double)v)) / Distance(want.Values, new double[want.Values.Length]);
         if (dtype == F32) c.AssertF32(c.Outputs["rep"], first!);
